@@ -1,0 +1,1 @@
+"""Small shared pieces that know nothing of images or networks."""
