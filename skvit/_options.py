@@ -1,0 +1,306 @@
+"""Small searchable objects for families of options that are set rarely."""
+
+from numbers import Integral, Real
+
+from sklearn.base import BaseEstimator
+
+from skvit._utils._sklearn import Interval, Options, StrOptions
+
+_RATE = Interval(Real, 0, 1, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+
+class OptionGroup(BaseEstimator):
+    """Remember a family of options; `check` validates them when `fit` asks."""
+
+    _parameter_constraints: dict = {}
+
+    def check(self):
+        """Raise an error that names the first option with an invalid value."""
+        self._validate_params()
+        return self
+
+
+class Architecture(OptionGroup):
+    """Switches of the network that are set less often than width and depth.
+
+    Parameters
+    ----------
+    patch_embed : {"auto", "linear", "conv", "overlap", "shifted"}, default="auto"
+        How patches become vectors: a linear map of the flattened patch, the same map
+        as a convolution, a stem of two overlapping convolutions, or shifted patch
+        tokenization. "auto" takes "overlap" for images and "linear" for tables.
+        Precomputed patches are always mapped linearly.
+    patch_norm : {"none", "before", "after", "both"}, default="none"
+        Layer normalisation before or after the projection of the patches.
+    pos_embed_token : bool, default=True
+        Whether the class token has a position of its own.
+    num_register_tokens : int, default=0
+        Number of extra learned tokens that belong to no patch.
+    qkv_bias : bool, default=True
+        Whether queries, keys and values have a bias.
+    qk_norm : bool, default=False
+        Whether queries and keys are normalised before their product.
+    locality : bool, default=False
+        Locality self-attention: no patch attends to itself, and each head learns its
+        temperature.
+    activation : {"gelu", "gelu_tanh", "swiglu"}, default="gelu"
+        Non-linearity of the feed-forward layers.
+    norm_eps : float, default=1e-6
+        Constant added to the variance in layer normalisation.
+    layer_scale : float or None, default=None
+        Initial value of a learned scale on each sublayer's output; None for no scale.
+    drop_rate : float, default=0.0
+        Dropout rate of embeddings and projections.
+    attn_drop_rate : float, default=0.0
+        Dropout rate of attention weights.
+    patch_drop_rate : float, default=0.0
+        Fraction of the patches left out of each training step.
+    head_hidden : int or None, default=None
+        Width of a hidden layer in the head; None for a linear head.
+    head_activation : {"gelu", "relu", "tanh"}, default="gelu"
+        Non-linearity of the hidden layer in the head.
+    init : {"auto", "trunc_normal", "jax", "mimetic"}, default="auto"
+        Scheme of the initial weights. "auto" takes "trunc_normal".
+
+    See Also
+    --------
+    Recipe : How the network is trained.
+    skvit.ViTClassifier : The estimator that takes these options.
+
+    References
+    ----------
+    .. [1] A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021,
+       arXiv:2010.11929.
+    .. [2] S. H. Lee, S. Lee, B. C. Song, "Vision Transformer for Small-Size
+       Datasets", arXiv:2112.13492.
+
+    Examples
+    --------
+    >>> from skvit import Architecture, ViTClassifier
+    >>> clf = ViTClassifier(architecture=Architecture(qk_norm=True))
+    >>> clf.set_params(architecture__qk_norm=False).architecture
+    Architecture()
+    """
+
+    _parameter_constraints: dict = {
+        "patch_embed": [StrOptions({"auto", "linear", "conv", "overlap", "shifted"})],
+        "patch_norm": [StrOptions({"none", "before", "after", "both"})],
+        "pos_embed_token": ["boolean"],
+        "num_register_tokens": [Interval(Integral, 0, None, closed="left")],
+        "qkv_bias": ["boolean"],
+        "qk_norm": ["boolean"],
+        "locality": ["boolean"],
+        "activation": [StrOptions({"gelu", "gelu_tanh", "swiglu"})],
+        "norm_eps": [_POSITIVE],
+        "layer_scale": [_POSITIVE, None],
+        "drop_rate": [_RATE],
+        "attn_drop_rate": [_RATE],
+        "patch_drop_rate": [_RATE],
+        "head_hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "head_activation": [StrOptions({"gelu", "relu", "tanh"})],
+        "init": [StrOptions({"auto", "trunc_normal", "jax", "mimetic"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        patch_embed="auto",
+        patch_norm="none",
+        pos_embed_token=True,
+        num_register_tokens=0,
+        qkv_bias=True,
+        qk_norm=False,
+        locality=False,
+        activation="gelu",
+        norm_eps=1e-6,
+        layer_scale=None,
+        drop_rate=0.0,
+        attn_drop_rate=0.0,
+        patch_drop_rate=0.0,
+        head_hidden=None,
+        head_activation="gelu",
+        init="auto",
+    ):
+        self.patch_embed = patch_embed
+        self.patch_norm = patch_norm
+        self.pos_embed_token = pos_embed_token
+        self.num_register_tokens = num_register_tokens
+        self.qkv_bias = qkv_bias
+        self.qk_norm = qk_norm
+        self.locality = locality
+        self.activation = activation
+        self.norm_eps = norm_eps
+        self.layer_scale = layer_scale
+        self.drop_rate = drop_rate
+        self.attn_drop_rate = attn_drop_rate
+        self.patch_drop_rate = patch_drop_rate
+        self.head_hidden = head_hidden
+        self.head_activation = head_activation
+        self.init = init
+
+
+class Recipe(OptionGroup):
+    """How training proceeds, beyond optimizer, rate and number of epochs.
+
+    Parameters
+    ----------
+    warmup : float, default=0.05
+        Fraction of the updates during which the learning rate rises linearly.
+    final_rate : float, default=0.0
+        Learning rate at the last update, as a fraction of the highest; the decay
+        between follows half a cosine.
+    clip_norm : float or None, default=1.0
+        Largest norm of the gradient over all parameters; None to leave it alone.
+    label_smoothing : float or "auto", default="auto"
+        Probability mass moved from the true class to all classes. "auto" is 0.1 for
+        images, and 0 for tables and precomputed patches.
+    averaging : float or "auto" or None, default="auto"
+        Decay of an exponential moving average of the weights, which then replaces the
+        weights; None for none. "auto" averages over the last tenth of the updates
+        where there are 500 or more.
+    test_views : int, default=1
+        Number of slightly shifted views of each image over which predictions are
+        averaged; 1 looks at the image as it is.
+
+    See Also
+    --------
+    Architecture : What is trained.
+    Augment : How training images are varied.
+
+    Examples
+    --------
+    >>> from skvit import Recipe, ViTClassifier
+    >>> clf = ViTClassifier(recipe=Recipe(label_smoothing=0.2))
+    >>> clf.get_params()["recipe__label_smoothing"]
+    0.2
+    """
+
+    _parameter_constraints: dict = {
+        "warmup": [_RATE],
+        "final_rate": [Interval(Real, 0, 1, closed="both")],
+        "clip_norm": [_POSITIVE, None],
+        "label_smoothing": [_RATE, StrOptions({"auto"})],
+        "averaging": [_RATE, StrOptions({"auto"}), None],
+        "test_views": [Options(Integral, {1, 5, 9})],
+    }
+
+    def __init__(
+        self,
+        *,
+        warmup=0.05,
+        final_rate=0.0,
+        clip_norm=1.0,
+        label_smoothing="auto",
+        averaging="auto",
+        test_views=1,
+    ):
+        self.warmup = warmup
+        self.final_rate = final_rate
+        self.clip_norm = clip_norm
+        self.label_smoothing = label_smoothing
+        self.averaging = averaging
+        self.test_views = test_views
+
+
+class Augment(OptionGroup):
+    """How training images are varied, a whole batch at a time.
+
+    Parameters
+    ----------
+    shift : float, default=0.0
+        Largest shift along each axis, as a fraction of the image's side.
+    rotate : float, default=0.0
+        Largest rotation in degrees.
+    scale : float, default=0.0
+        Largest relative change of size: 0.1 draws from 0.9 to 1.1.
+    flip : bool, default=False
+        Whether half of the images are mirrored left to right.
+    color : float, default=0.0
+        Strength of random changes of brightness, contrast and saturation.
+    erase : float, default=0.0
+        Probability that a random rectangle of an image is replaced by the mean.
+    mixup : float, default=0.0
+        Parameter of the Beta distribution that mixes pairs of images and labels;
+        0 for none.
+    cutmix : float, default=0.0
+        The same for pasting a rectangle of another image. When both are given, each
+        batch takes one of them.
+
+    See Also
+    --------
+    Recipe : How training proceeds.
+
+    References
+    ----------
+    .. [1] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018,
+       arXiv:1710.09412.
+    .. [2] S. Yun et al., "CutMix", ICCV 2019, arXiv:1905.04899.
+
+    Examples
+    --------
+    >>> from skvit import Augment, ViTClassifier
+    >>> clf = ViTClassifier(augment=Augment(shift=0.1, flip=True))
+    >>> clf.set_params(augment__flip=False).augment
+    Augment(shift=0.1)
+    """
+
+    _parameter_constraints: dict = {
+        "shift": [_RATE],
+        "rotate": [Interval(Real, 0, 180, closed="both")],
+        "scale": [_RATE],
+        "flip": ["boolean"],
+        "color": [_RATE],
+        "erase": [Interval(Real, 0, 1, closed="both")],
+        "mixup": [_NON_NEGATIVE],
+        "cutmix": [_NON_NEGATIVE],
+    }
+
+    def __init__(
+        self,
+        *,
+        shift=0.0,
+        rotate=0.0,
+        scale=0.0,
+        flip=False,
+        color=0.0,
+        erase=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+    ):
+        self.shift = shift
+        self.rotate = rotate
+        self.scale = scale
+        self.flip = flip
+        self.color = color
+        self.erase = erase
+        self.mixup = mixup
+        self.cutmix = cutmix
+
+
+class ImageOptions(OptionGroup):
+    """How images are read and scaled.
+
+    Parameters
+    ----------
+    normalize : bool, default=True
+        Whether each channel is centred and scaled by the mean and standard deviation
+        of the training images. False hands values to the network as they are.
+
+    See Also
+    --------
+    skvit.ViTClassifier : The estimator that takes these options.
+
+    Examples
+    --------
+    >>> from skvit import ImageOptions, ViTClassifier
+    >>> clf = ViTClassifier(image_options=ImageOptions(normalize=False))
+    >>> clf.image_options
+    ImageOptions(normalize=False)
+    """
+
+    _parameter_constraints: dict = {"normalize": ["boolean"]}
+
+    def __init__(self, *, normalize=True):
+        self.normalize = normalize

@@ -1,0 +1,23 @@
+"""Warnings that skvit raises."""
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = ["TrainingWarning"]
+
+
+class TrainingWarning(ConvergenceWarning):
+    """Training ended, but its result should not be trusted as it is.
+
+    The message says what was seen (a loss that grew, predictions that are all of one
+    class, too few patches, values in another range) and what to change.
+
+    See Also
+    --------
+    sklearn.exceptions.ConvergenceWarning : The category that this one refines.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvit.exceptions import TrainingWarning
+    >>> warnings.simplefilter("error", TrainingWarning)
+    """
