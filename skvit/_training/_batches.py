@@ -1,0 +1,172 @@
+"""Hand whole batches of a data set to the device; no image is touched by itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_RESIDENT_FRACTION = 0.5  # of the free device memory that a data set may take
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """Turn a batch of raw values into normalised, channel-first numbers.
+
+    Parameters
+    ----------
+    mean, std : ndarray of shape (channels,)
+        Statistics of each channel; of all values together where there is one.
+    dtype : torch.dtype
+        Type of the result.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    dtype: torch.dtype
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Normalise a batch.
+
+        Parameters
+        ----------
+        batch : Tensor of shape (batch, height, width, channels) or \
+                (batch, patches, values)
+            Raw values of any type.
+
+        Returns
+        -------
+        Tensor of shape (batch, channels, height, width) or (batch, patches, values)
+            Normalised values.
+        """
+        mean = torch.as_tensor(self.mean).to(batch.device, self.dtype)
+        std = torch.as_tensor(self.std).to(batch.device, self.dtype)
+        batch = batch.to(self.dtype)
+        if batch.ndim == 3:
+            return (batch - mean) / std
+        return ((batch - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass
+class ImageData(torch.utils.data.Dataset):
+    """Images with their targets and weights, indexed by whole batches.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_samples, height, width, channels) or \
+            (n_samples, n_patches, n_values)
+        Raw values in their own type.
+    normalize : Normalizer
+        What turns a raw batch into the network's input.
+    device : torch.device
+        Where batches go.
+    target : ndarray of shape (n_samples,) or None
+        Index of each sample's class.
+    weight : ndarray of shape (n_samples,) or None
+        Weights with a mean of one; None where all are equal.
+    """
+
+    images: np.ndarray
+    normalize: Normalizer
+    device: torch.device
+    target: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    _resident: Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Move what is small to the device once."""
+        if self.target is not None:
+            self._target = torch.from_numpy(self.target).to(self.device)
+        self._weight = (
+            None
+            if self.weight is None
+            else torch.as_tensor(self.weight).to(self.device, self.normalize.dtype)
+        )
+        if self.device.type == "cuda" and self._fits_on_device():
+            self._resident = to_tensor(self.images).to(self.device)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.images)
+
+    def _fits_on_device(self) -> bool:
+        """Say whether the raw images leave room for training on the device."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return self.images.nbytes < _RESIDENT_FRACTION * free
+
+    def inputs(self, index: Tensor | slice) -> Tensor:
+        """Return normalised images on the device, channels first."""
+        if self._resident is not None:
+            at = index if isinstance(index, slice) else index.to(self.device)
+            return self.normalize(self._resident[at])
+        rows = index if isinstance(index, slice) else index.numpy()
+        raw = to_tensor(self.images[rows])
+        if self.device.type == "cuda":
+            raw = raw.pin_memory()
+        return self.normalize(raw.to(self.device, non_blocking=True))
+
+    def labels(self, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+        """Return class indices and weights on the device."""
+        at = index if isinstance(index, slice) else index.to(self.device)
+        return self._target[at], None if self._weight is None else self._weight[at]
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """Copy an array of any layout and byte order into a tensor.
+
+    Doubles become single precision where the machine's device needs it later; here
+    every value keeps its type, so that unsigned bytes stay bytes on their way.
+    """
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+
+
+@dataclass(frozen=True)
+class TrainBatches:
+    """Iterate over a data set in a fresh random order on each pass.
+
+    Parameters
+    ----------
+    data : ImageData
+        What to iterate over.
+    batch_size : int
+        Largest number of images in a batch; batches of a pass differ by one at most.
+    generator : torch.Generator
+        Source of the order, on the CPU.
+    """
+
+    data: ImageData
+    batch_size: int
+    generator: torch.Generator
+
+    def __len__(self) -> int:
+        """Return the number of batches in a pass."""
+        return -(-len(self.data) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor | None]]]:
+        """Yield images with their labels and weights."""
+        order = torch.randperm(len(self.data), generator=self.generator)
+        for index in order.tensor_split(len(self)):
+            yield self.data.inputs(index), self.data.labels(index)
+
+
+@dataclass(frozen=True)
+class OrderedBatches:
+    """Iterate over a data set in its own order.
+
+    Parameters
+    ----------
+    data : ImageData
+        What to iterate over.
+    batch_size : int
+        Number of images in each batch but the last.
+    """
+
+    data: ImageData
+    batch_size: int
+
+    def __iter__(self) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor | None]]]:
+        """Yield images with their labels and weights."""
+        for start in range(0, len(self.data), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield self.data.inputs(part), self.data.labels(part)

@@ -1,0 +1,290 @@
+"""A skorch net whose epochs run without per-sample Python or per-batch waiting."""
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.utils import TeeGenerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skvit._training._averaging import WeightAverage
+from skvit._training._batches import ImageData, OrderedBatches, TrainBatches
+from skvit._training._device import autocast
+from skvit._training._optim import make_optimizers
+from skvit._training._plan import Streams, TrainingPlan
+from skvit._training._schedule import constant_factor, cosine_factor
+
+_VALIDATION_BATCH = 256
+
+
+class WeightedCrossEntropy(nn.Module):
+    """Mean of weighted cross-entropies.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Probability mass given to all classes.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(
+        self, logits: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : Tensor of shape (batch, n_classes)
+            Unnormalised log-probabilities.
+        target : Tensor of shape (batch,) or (batch, n_classes)
+            Class indices, or the result of `soft_target`.
+        weight : Tensor of shape (batch,) or None
+            Weights whose mean over the whole data set is one; None where all are
+            equal or the target contains them.
+
+        Returns
+        -------
+        Tensor of shape ()
+            Mean over the batch of weight times loss.
+        """
+        if target.ndim == 2:
+            return -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+        loss = F.cross_entropy(
+            logits, target, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        return (loss if weight is None else loss * weight).mean()
+
+    def soft_target(
+        self, target: Tensor, weight: Tensor | None, like: Tensor, n_classes: int
+    ) -> Tensor:
+        """Return smoothed probabilities times weights, which can be mixed.
+
+        Parameters
+        ----------
+        target : Tensor of shape (batch,)
+            Class indices.
+        weight : Tensor of shape (batch,) or None
+            Weights.
+        like : Tensor
+            Its type is the result's.
+        n_classes : int
+            Number of classes.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_classes)
+            Rows that sum to the samples' weights.
+        """
+        soft = F.one_hot(target, n_classes).to(like.dtype)
+        soft = soft.lerp(torch.full_like(soft, 1 / n_classes), self.label_smoothing)
+        return soft if weight is None else soft * weight[:, None]
+
+
+class ViTNet(NeuralNet):
+    """Train a network on `ImageData` as a `TrainingPlan` says.
+
+    It overrides seams that skorch documents for the purpose: the default callbacks,
+    the optimizers, the iterators, one epoch, one step, the loss. History and epoch
+    callbacks work as in any skorch net; per-batch losses are not recorded, because
+    reading each one would make the device wait.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network, on its device.
+    plan : TrainingPlan
+        Settings of the run.
+    streams : Streams
+        Generators that the run draws from.
+    first_epoch : int, default=0
+        Number of the first epoch, above 0 when training is continued.
+    n_updates : int, default=0
+        Updates already made.
+    **kwargs : dict
+        Parameters of `skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        plan: TrainingPlan,
+        streams: Streams,
+        *,
+        first_epoch: int = 0,
+        n_updates: int = 0,
+        **kwargs: Any,
+    ):
+        self.plan = plan
+        self.streams = streams
+        self.first_epoch = first_epoch
+        self.n_updates = n_updates
+        super().__init__(
+            module,
+            criterion=WeightedCrossEntropy,
+            criterion__label_smoothing=plan.label_smoothing,
+            max_epochs=plan.max_epochs,
+            batch_size=plan.batch_size,
+            lr=plan.learning_rate,
+            train_split=None,
+            verbose=0,
+            **kwargs,
+        )
+
+    @property
+    def _default_callbacks(self) -> list:
+        return []
+
+    def initialize_optimizer(self, *_: Any, **__: Any) -> "ViTNet":
+        """Create the optimizers that the plan names, and the average of weights."""
+        plan = self.plan
+        optimizers = make_optimizers(
+            self.module_, plan.optimizer, plan.learning_rate, plan.weight_decay
+        )
+        for name, optimizer in optimizers.items():
+            setattr(self, f"{name}_", optimizer)
+        self._all_optimizers = list(optimizers.values())
+        self._base_rates = [
+            [group["lr"] for group in optimizer.param_groups]
+            for optimizer in self._all_optimizers
+        ]
+        self._parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        self.average = WeightAverage(self._parameters, plan.averaging)
+        self._scaler = torch.amp.GradScaler(
+            self._device.type, enabled=plan.precision == "float16"
+        )
+        forward = self.module_.forward
+        self._forward = torch.compile(forward) if plan.compile else forward
+        return self
+
+    @property
+    def _device(self) -> torch.device:
+        return self.streams.device.device
+
+    def optimizer_states(self) -> list[dict]:
+        """Return the state of each optimizer."""
+        return [optimizer.state_dict() for optimizer in self._all_optimizers]
+
+    def load_optimizer_states(self, states: Iterable[dict]) -> None:
+        """Continue with the states that an earlier run ended with."""
+        for optimizer, state in zip(self._all_optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+    def get_iterator(
+        self, dataset: ImageData, training: bool = False
+    ) -> TrainBatches | OrderedBatches:
+        """Return an iterator over whole batches."""
+        if training:
+            return TrainBatches(dataset, self.plan.batch_size, self.streams.host)
+        return OrderedBatches(dataset, _VALIDATION_BATCH)
+
+    def run_single_epoch(
+        self,
+        iterator: Iterable | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable,
+        **fit_params: Any,
+    ) -> None:
+        """Run one epoch and read its loss once, at the end."""
+        if iterator is None:
+            return
+        if training:
+            self.valid_logits: list[Tensor] = []
+            self.streams.begin_epoch(self.first_epoch + len(self.history) - 1)
+        self._set_training(training)
+        weights = nullcontext() if training else self.average.applied()
+        with weights, torch.set_grad_enabled(training):
+            losses = self._losses(iterator, training, step_fn, fit_params)
+        sums = torch.stack([loss * n for loss, n in losses]).sum()
+        n_samples = sum(n for _, n in losses)
+        self.history.record(f"{prefix}_loss", sums.item() / n_samples)
+        self.history.record(f"{prefix}_samples", n_samples)
+
+    def _losses(
+        self, iterator: Iterable, training: bool, step_fn: Callable, fit_params: dict
+    ) -> list[tuple[Tensor, int]]:
+        """Run every batch; return its loss, still on the device, and its size."""
+        losses = []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append((step["loss"].detach(), len(batch[0])))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        return losses
+
+    def infer(self, x: Tensor, **_: Any) -> Tensor:
+        """Return logits in the parameters' type."""
+        with autocast(self.plan.precision, self._device):
+            return self._forward(x)
+
+    def train_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
+        """Make one update."""
+        self._set_rates()
+        self._zero_grad_optimizer(set_to_none=True)
+        loss = self._training_loss(*batch)
+        self._scaler.scale(loss).backward()
+        for optimizer in self._all_optimizers:
+            self._scaler.unscale_(optimizer)
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            batch=batch,
+            training=True,
+        )
+        if self.plan.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
+        for optimizer in self._all_optimizers:
+            self._scaler.step(optimizer)
+        self._scaler.update()
+        self.n_updates += 1
+        if self.n_updates >= self.plan.averaging_start:
+            self.average.update()
+        return {"loss": loss}
+
+    def _training_loss(
+        self, images: Tensor, labels: tuple[Tensor, Tensor | None]
+    ) -> Tensor:
+        """Vary a batch, run the network and return its loss."""
+        target, weight = labels
+        augmentation = self.plan.augmentation
+        if augmentation is not None:
+            images = augmentation.images(images, self.streams.device)
+            if augmentation.mixes:
+                target = self.criterion_.soft_target(
+                    target, weight, images, self.plan.n_classes
+                )
+                images, target = augmentation.pairs(images, target, self.streams.host)
+        return self.criterion_(self.infer(images), target, weight)
+
+    def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
+        """Return loss and logits of a batch that is not trained on."""
+        images, (target, weight) = batch
+        logits = self.infer(images)
+        self.valid_logits.append(logits)
+        return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
+
+    def _set_rates(self) -> None:
+        """Give every group of parameters the rate of the coming update."""
+        plan = self.plan
+        if plan.total_updates is None:
+            factor = constant_factor(self.n_updates, plan.warmup)
+        else:
+            factor = cosine_factor(
+                self.n_updates, plan.total_updates, plan.warmup, plan.final_rate
+            )
+        for optimizer, rates in zip(
+            self._all_optimizers, self._base_rates, strict=True
+        ):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the latest update."""
+        return self._all_optimizers[0].param_groups[0]["lr"]

@@ -1,0 +1,107 @@
+"""Groups of parameters and the optimizers that update them."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+# Parts that are added to or normalise the tokens: shrinking them towards zero has no
+# regularising meaning.
+_NO_DECAY = ("pos", "token", "probe", "gamma", "temperature", "scale")
+_MUON_MOMENTUM = 0.95
+
+
+def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Split parameters into those that weight decay shrinks and those it spares.
+
+    Matrices and kernels decay; biases, norms, tokens, positions and scales do not.
+    """
+    decay, spare = [], []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        own_name = name.lower()
+        spared = parameter.ndim < 2 or any(word in own_name for word in _NO_DECAY)
+        (spare if spared else decay).append(parameter)
+    return decay, spare
+
+
+def make_optimizers(
+    module: nn.Module, name: str, learning_rate: float, weight_decay: float
+) -> dict[str, torch.optim.Optimizer]:
+    """Build the optimizers of a network, by the name under which each is kept.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    name : {"adamw", "muon", "sgd"}
+        "muon" orthogonalises the updates of the encoder's matrices and leaves the
+        rest to AdamW.
+    learning_rate : float
+        Highest learning rate.
+    weight_decay : float
+        Decoupled weight decay; for SGD, the L2 penalty.
+
+    Returns
+    -------
+    dict of str to torch.optim.Optimizer
+        One optimizer, or two for "muon".
+    """
+    decay, spare = splits_decay(module)
+    if name == "sgd":
+        groups = _groups(decay, spare, weight_decay)
+        return {
+            "optimizer": torch.optim.SGD(
+                groups, lr=learning_rate, momentum=0.9, nesterov=True
+            )
+        }
+    if name == "adamw":
+        return {"optimizer": _adamw(decay, spare, learning_rate, weight_decay)}
+    matrices, others = _encoder_matrices(module, decay)
+    return {
+        "optimizer": _adamw(others, spare, learning_rate, weight_decay),
+        "optimizer_matrices": torch.optim.Muon(
+            matrices,
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            momentum=_MUON_MOMENTUM,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+    }
+
+
+def _groups(
+    decay: list[Tensor], spare: list[Tensor], weight_decay: float
+) -> list[dict]:
+    """Return parameter groups with and without weight decay."""
+    groups = [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": spare, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _adamw(
+    decay: list[Tensor], spare: list[Tensor], learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """Return AdamW in its fused form, which is one kernel for all parameters."""
+    groups = _groups(decay, spare, weight_decay)
+    device = groups[0]["params"][0].device
+    fused = device.type in {"cpu", "cuda", "mps", "xpu"}
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+
+
+def _encoder_matrices(
+    module: nn.Module, decay: Iterable[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Split decaying parameters into the blocks' matrices and all others."""
+    in_blocks = {
+        id(parameter)
+        for name, parameter in module.named_parameters()
+        if name.startswith("blocks.") and parameter.ndim == 2
+    }
+    matrices, others = [], []
+    for parameter in decay:
+        (matrices if id(parameter) in in_blocks else others).append(parameter)
+    return matrices, others

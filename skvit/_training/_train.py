@@ -1,0 +1,200 @@
+"""Run one training: a module, a plan and data in; weights and history out."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch.helper import predefined_split
+from torch import nn
+
+from skvit._training._batches import ImageData
+from skvit._training._monitor import Monitor, StopTraining
+from skvit._training._net import ViTNet
+from skvit._training._plan import Streams, TrainingPlan
+from skvit._training._threads import all_cores
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, as plain Python and NumPy.
+
+    Parameters
+    ----------
+    epochs : int, default=0
+        Epochs completed.
+    updates : int, default=0
+        Updates made.
+    optimizers : tuple of dict, default=()
+        State of each optimizer.
+    """
+
+    epochs: int = 0
+    updates: int = 0
+    optimizers: tuple[dict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a training run.
+
+    Parameters
+    ----------
+    progress : Progress
+        Where training ended.
+    history : DataFrame
+        One row per epoch.
+    best_score : float or None
+        Best validation score, None without validation data.
+    """
+
+    progress: Progress
+    history: pd.DataFrame
+    best_score: float | None
+
+
+def train(
+    module: nn.Module,
+    plan: TrainingPlan,
+    seed: int,
+    data: ImageData,
+    *,
+    valid_data: ImageData | None = None,
+    monitor: Monitor,
+    start: Progress = Progress(),
+) -> Trained:
+    """Train a module in place.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network, on the device of the data.
+    plan : TrainingPlan
+        Settings of the run.
+    seed : int
+        Seed of every draw.
+    data, valid_data : ImageData
+        What to train on, and what to score after each epoch.
+    monitor : Monitor
+        Receives each epoch and may end training.
+    start : Progress
+        Where an earlier run ended, to go on from there.
+
+    Returns
+    -------
+    Trained
+        What the run led to; the weights stay in the module.
+
+    Warns
+    -----
+    UserWarning
+        If Ctrl-C ended training; the model so far is kept.
+    """
+    streams = Streams.on(data.device, seed)
+    streams_for_layers(module, streams.device)
+    net = ViTNet(
+        module,
+        plan,
+        streams,
+        first_epoch=start.epochs,
+        n_updates=start.updates,
+        device=data.device,
+        callbacks=[("monitor", monitor)],
+    )
+    if valid_data is not None:
+        net.train_split = predefined_split(valid_data)
+    with all_cores(data.device):
+        net.initialize()
+        if start.optimizers:
+            net.load_optimizer_states(to_torch(start.optimizers))
+        _run_epochs(net, data)
+    _settle_weights(net, monitor)
+    streams_for_layers(module, None)
+    rows = [row for row in net.history.to_list() if "learning_rate" in row]
+    return Trained(
+        progress=Progress(
+            epochs=start.epochs + len(rows),
+            updates=net.n_updates,
+            optimizers=to_numpy(tuple(net.optimizer_states())),
+        ),
+        history=history_frame(rows, start.epochs),
+        best_score=None if monitor.score is None else monitor.best_score,
+    )
+
+
+def streams_for_layers(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Tell the layers that draw at random where to draw from."""
+    for layer in module.modules():
+        if hasattr(layer, "generator"):
+            layer.generator = generator
+
+
+def _run_epochs(net: ViTNet, data: ImageData) -> None:
+    """Run skorch's loop until the last epoch, a stop or Ctrl-C."""
+    net.notify("on_train_begin", X=data, y=None)
+    try:
+        net.fit_loop(data)
+    except StopTraining:
+        pass
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
+    finally:
+        net.notify("on_train_end", X=data, y=None)
+
+
+def _settle_weights(net: ViTNet, monitor: Monitor) -> None:
+    """Leave the weights in the module that the run is to be remembered by."""
+    if not monitor.best_weights:
+        net.average.swap()
+        return
+    with torch.no_grad():
+        kept = net.module_.state_dict().values()
+        for tensor, best in zip(kept, monitor.best_weights, strict=True):
+            tensor.copy_(best)
+
+
+def history_frame(rows: list[dict], first_epoch: int) -> pd.DataFrame:
+    """Return skorch's history as a frame with one row per epoch."""
+    columns = [
+        "epoch",
+        "train_loss",
+        "valid_loss",
+        "valid_score",
+        "learning_rate",
+        "images_per_second",
+        "seconds",
+    ]
+    kept = [
+        {name: row[name] for name in columns if name in row}
+        | {"epoch": first_epoch + number}
+        for number, row in enumerate(rows, start=1)
+    ]
+    present = [name for name in columns if any(name in row for row in kept)]
+    return pd.DataFrame(kept, columns=present or columns[:2])
+
+
+def to_numpy(tree: Any) -> Any:
+    """Replace every tensor in nested containers by a NumPy array."""
+    return _map_leaves(
+        tree,
+        torch.Tensor,
+        lambda tensor: tensor.detach().to("cpu", copy=True).numpy(),
+    )
+
+
+def to_torch(tree: Any) -> Any:
+    """Replace every NumPy array in nested containers by a tensor."""
+    return _map_leaves(tree, np.ndarray, lambda array: torch.from_numpy(array.copy()))
+
+
+def _map_leaves(tree: Any, kind: type, function: Any) -> Any:
+    """Apply a function to the leaves of one kind."""
+    if isinstance(tree, kind):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {key: _map_leaves(value, kind, function) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_map_leaves(value, kind, function) for value in tree)
+    return tree
