@@ -1,0 +1,113 @@
+"""Docstrings cannot lie: defaults, attributes and sections against the code."""
+
+import ast
+import builtins
+import inspect
+from importlib import import_module
+
+import pandas as pd
+import pytest
+import sklearn.exceptions
+from numpydoc.docscrape import FunctionDoc
+from numpydoc.validate import validate
+from sklearn.base import BaseEstimator
+
+import skvit
+import skvit.exceptions
+
+# Left open by the house: where a summary starts, and whether there is a See Also, an
+# extended summary, a name for the return value. Examples are asked for below.
+OPTIONAL = {"GL01", "SA01", "ES01", "RT02", "EX01"}
+
+
+def public_objects():
+    for module in map(import_module, ("skvit", "skvit.exceptions", "skvit.nn")):
+        for name in module.__all__:
+            if callable(value := getattr(module, name)):
+                yield f"{module.__name__}.{name}", value
+
+
+def is_own_method(value):
+    return inspect.isfunction(value) and value.__module__.startswith("skvit")
+
+
+OBJECTS = dict(public_objects())
+METHODS = {
+    f"{name}.{method}": value
+    for name, cls in OBJECTS.items()
+    for method, value in inspect.getmembers(cls, is_own_method)
+    if inspect.isclass(cls) and not method.startswith("_")
+}
+CALLABLES = OBJECTS | METHODS
+
+
+@pytest.fixture(scope="module", params=["PatchTransformer", "ViTClassifier"])
+def fitted(request, digits):
+    """Estimator fitted on a data frame, so that it has all it can have."""
+    X, y = digits
+    columns = [f"pixel{i}" for i in range(64)]
+    X = pd.DataFrame(X[:50].reshape(-1, 64), columns=columns)
+    params = {"max_epochs": 1, "depth": 1, "embed_dim": 8, "num_heads": 2}
+    estimator = getattr(skvit, request.param)()
+    known = estimator.get_params()
+    estimator.set_params(**{key: params[key] for key in params if key in known})
+    return estimator.fit(X, y[:50])
+
+
+def fitted_names(estimator):
+    """Public attributes of the object and public properties of its class."""
+    own = {name for name in vars(estimator) if not name.startswith("_")}
+    properties = inspect.getmembers(
+        type(estimator), lambda value: isinstance(value, property)
+    )
+    return (own | {name for name, _ in properties if name.endswith("_")}) - set(
+        estimator.get_params()
+    )
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_numpydoc(name):
+    errors = [error for error in validate(name)["errors"] if error[0] not in OPTIONAL]
+    assert not errors
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_defaults_are_those_of_the_signature(name):
+    parameters = inspect.signature(CALLABLES[name]).parameters
+    for entry in FunctionDoc(CALLABLES[name])["Parameters"]:
+        _, stated, default = entry.type.partition("default=")
+        actual = parameters[entry.name.lstrip("*")].default
+        if stated:
+            assert ast.literal_eval(default) == actual, entry.name
+        else:
+            assert actual is inspect.Parameter.empty or actual is None, entry.name
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_examples_are_given(name):
+    assert ">>>" in "".join(FunctionDoc(OBJECTS[name])["Examples"])
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_raises_names_exceptions(name):
+    for entry in FunctionDoc(CALLABLES[name])["Raises"]:
+        homes = (builtins, sklearn.exceptions, skvit.exceptions)
+        found = [getattr(home, entry.type, None) for home in homes]
+        assert any(inspect.isclass(kind) for kind in found), entry.type
+        assert any(line.strip() for line in entry.desc)
+
+
+def test_attributes_exist_after_fit(fitted):
+    documented = {entry.name for entry in FunctionDoc(type(fitted))["Attributes"]}
+    assert [name for name in documented if not hasattr(fitted, name)] == []
+
+
+def test_fitted_attributes_are_documented(fitted):
+    documented = {entry.name for entry in FunctionDoc(type(fitted))["Attributes"]}
+    assert fitted_names(fitted) <= documented
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_nothing_looks_fitted_before_fit(name):
+    if inspect.isclass(OBJECTS[name]) and issubclass(OBJECTS[name], BaseEstimator):
+        assert not [key for key in vars(OBJECTS[name]()) if key.endswith("_")]

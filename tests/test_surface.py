@@ -1,0 +1,91 @@
+"""The public names, and what importing them costs."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+
+import pytest
+from sklearn.base import BaseEstimator
+
+import skvit
+
+HEAVY = {"torch", "skorch", "matplotlib", "PIL"}
+PUBLIC_MODULES = ["skvit", "skvit.exceptions", "skvit.nn"]
+
+
+def run(code):
+    """Standard output of the code in a fresh interpreter with warnings as errors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def modules_after(code):
+    """Top-level names of the modules that the code loads."""
+    printed = run(f"{code}; import sys; print(*sys.modules)")
+    return {name.partition(".")[0] for name in printed.split()}
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_all_is_sorted_and_importable(module):
+    module = import_module(module)
+    assert list(module.__all__) == sorted(set(module.__all__))
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def estimators(base=BaseEstimator):
+    """Final estimators of the package, found without its own list."""
+    own = [cls for cls in base.__subclasses__() if cls.__module__.startswith("skvit")]
+    return [final for cls in own for final in estimators(cls) or [cls]]
+
+
+def test_all_is_complete():
+    for module in walk_packages(skvit.__path__, "skvit."):
+        import_module(module.name)
+    found = {cls.__name__ for cls in estimators()}
+    assert found | {"__version__"} == set(skvit.__all__)
+
+
+def test_dir_lists_the_public_names():
+    assert set(skvit.__all__) <= set(dir(skvit))
+
+
+def test_public_names_are_defined_here():
+    for name in set(skvit.__all__) - {"__version__"}:
+        public = getattr(skvit, name)
+        assert public.__name__ == name
+        assert public.__module__.startswith("skvit._")
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="no attribute 'Transformer'"):
+        skvit.Transformer  # noqa: B018 - the access itself is tested
+
+
+def test_import_prints_nothing():
+    names = ", ".join(name for name in skvit.__all__)
+    assert run(f"import skvit, skvit.nn; from skvit import {names}") == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import skvit",
+        "from skvit import PatchTransformer",
+        "import skvit; skvit.PatchTransformer().fit_transform([[[0, 1], [2, 3]]])",
+    ],
+)
+def test_patches_load_no_heavy_library(code):
+    assert not modules_after(code) & HEAVY
+
+
+def test_parameters_load_no_skorch():
+    loaded = modules_after("import skvit; skvit.ViTClassifier().get_params()")
+    assert not loaded & {"skorch", "matplotlib", "PIL"}
