@@ -1,0 +1,169 @@
+"""Multi-head self-attention: fused where it is fast, explicit where it is faster."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skvit.nn._config import ViTConfig
+from skvit.nn._dropout import make_dropout
+from skvit.nn._init import Part, init_linear, init_mimetic
+from skvit.nn._pos_embed import rotate
+from skvit.nn._record import Record
+
+# Up to this length batched products beat the fused kernel on a CPU, most of all in
+# its backward pass in bfloat16.
+_EXPLICIT_MAX_TOKENS = 256
+
+
+def attention_scores(
+    q: Tensor, k: Tensor, scale: float, mask: Tensor | None = None
+) -> Tensor:
+    """Return how well each query fits each key, (..., queries, keys).
+
+    `mask` is true where a query may look at a key; elsewhere the score is minus
+    infinity.
+    """
+    scores = (q * scale) @ k.transpose(-2, -1)
+    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+
+
+def attention_weights(
+    q: Tensor, k: Tensor, scale: float | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """Return where each query looks: softmax(q @ k.T * scale).
+
+    Parameters
+    ----------
+    q : Tensor of shape (..., queries, head_dim)
+        Queries.
+    k : Tensor of shape (..., keys, head_dim)
+        Keys.
+    scale : float, default=None
+        Factor of the scores; `None` is 1 / sqrt(head_dim).
+    mask : Tensor of shape (queries, keys), default=None
+        True where a query may look at a key.
+
+    Returns
+    -------
+    Tensor of shape (..., queries, keys)
+        Weights; each row sums to one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvit.nn import attention_weights
+    >>> attention_weights(torch.tensor([[2.0]]), torch.tensor([[0.0], [1.0]]))
+    tensor([[0.1192, 0.8808]])
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return attention_scores(q, k, scale, mask).softmax(dim=-1)
+
+
+def is_explicit_faster(num_tokens: int, device_type: str) -> bool:
+    """Return whether batched products beat the fused kernel."""
+    return device_type == "cpu" and num_tokens <= _EXPLICIT_MAX_TOKENS
+
+
+def _no_mask(tokens: Tensor) -> None:
+    return None
+
+
+def _mask_diagonal(tokens: Tensor) -> Tensor:
+    T = tokens.shape[-2]
+    return ~torch.eye(T, dtype=torch.bool, device=tokens.device)
+
+
+class HeadTemperature(Part):
+    """A learned factor of the scores for each head, first 1 / sqrt(head_dim)."""
+
+    def __init__(self, num_heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.first = head_dim**-0.5
+        self.factor = nn.Parameter(torch.empty(num_heads))
+
+    def reset_parameters(self, generator: torch.Generator | None) -> None:
+        """Start at the usual scale; nothing is drawn."""
+        nn.init.constant_(self.factor, self.first)
+
+    def forward(self, q: Tensor) -> Tensor:
+        """Scale queries, (batch, num_heads, tokens, head_dim)."""
+        return q * self.factor.to(q.dtype)[:, None, None]
+
+
+class Attention(Part):
+    """Multi-head self-attention."""
+
+    def __init__(self, config: ViTConfig, name: str) -> None:
+        super().__init__()
+        width, head_dim = config.embed_dim, config.head_dim
+        self.name = name
+        self.num_heads = config.num_heads
+        self.init = config.init
+        self.scale = 1.0 if config.locality else head_dim**-0.5
+        self.make_mask = _mask_diagonal if config.locality else _no_mask
+        self.qkv = nn.Linear(width, 3 * width, bias=config.qkv_bias)
+        self.q_norm, self.k_norm = (
+            nn.LayerNorm(head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
+            for _ in range(2)
+        )
+        self.temperature = (
+            HeadTemperature(config.num_heads, head_dim)
+            if config.locality
+            else nn.Identity()
+        )
+        self.weight_drop = make_dropout(config.attn_drop_rate)
+        self.proj = nn.Linear(width, width)
+        self.drop = make_dropout(config.drop_rate)
+
+    def reset_parameters(self, generator: torch.Generator | None) -> None:
+        """Draw the maps to and from the heads."""
+        init_linear(self.qkv, self.init, generator, blocks=3)
+        init_linear(self.proj, self.init, generator)
+        if self.init == "mimetic":
+            init_mimetic(self.qkv, self.proj, self.num_heads, generator)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        rotation: Tensor | None = None,
+        record: Record | None = None,
+    ) -> Tensor:
+        """Let the tokens look at each other: (batch, tokens, embed_dim), and so back."""
+        qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, head_dim) each
+        q = self.temperature(rotate(self.q_norm(q), rotation))
+        k = rotate(self.k_norm(k), rotation)
+        if record is not None:
+            record.keep_under(f"{self.name}/", q=q, k=k, v=v)
+        mixed = self.mix(q, k, v, record)  # (B, heads, T, head_dim)
+        return self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, record: Record | None) -> Tensor:
+        """Return each query's weighted sum of the values, on the path that fits."""
+        mask = self.make_mask(q)
+        is_asked_for = record is not None and record.wants(
+            f"{self.name}/scores", f"{self.name}/attention"
+        )
+        if is_asked_for or self.is_explicit(q):
+            return self.mix_explicitly(q, k, v, mask, record)
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
+
+    def is_explicit(self, q: Tensor) -> bool:
+        """Return whether the weights are to be computed one by one."""
+        drops_weights = self.training and not isinstance(self.weight_drop, nn.Identity)
+        return drops_weights or is_explicit_faster(q.shape[-2], q.device.type)
+
+    def mix_explicitly(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        record: Record | None,
+    ) -> Tensor:
+        """Return the weighted sums by way of scores and weights, and record these."""
+        scores = attention_scores(q, k, self.scale, mask)  # (B, heads, T, T)
+        attention = scores.softmax(dim=-1)
+        if record is not None:
+            record.keep_under(f"{self.name}/", scores=scores, attention=attention)
+        return self.weight_drop(attention) @ v

@@ -1,0 +1,111 @@
+"""Dropout of values, of residual branches and of patches, from a given generator."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RandomModule(nn.Module):
+    """A module that draws in training, from `generator` (`None` is torch's own)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.generator: torch.Generator | None = None
+
+    def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Return uniform draws in [0, 1), made where the generator lives."""
+        source = device if self.generator is None else self.generator.device
+        return torch.rand(shape, generator=self.generator, device=source).to(device)
+
+    def extra_repr(self) -> str:
+        """Show the rate."""
+        return f"rate={self.rate}"
+
+
+class Dropout(RandomModule):
+    """Set a fraction of the values to zero and scale the others up."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return values of the same shape."""
+        if not self.training:
+            return values
+        return _drop(values, self.draw(tuple(values.shape), values.device), self.rate)
+
+
+class DropPath(RandomModule):
+    """Stochastic depth: leave a residual branch out for some of the samples."""
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Return (batch, tokens, embed_dim), zero for the samples left out."""
+        if not self.training:
+            return branch
+        shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
+        return _drop(branch, self.draw(shape, branch.device), self.rate)
+
+
+class PatchDropout(RandomModule):
+    """Leave some of the patches out, others for each sample; keep the tokens before."""
+
+    def __init__(self, rate: float, num_prefix_tokens: int) -> None:
+        super().__init__(rate)
+        self.num_prefix_tokens = num_prefix_tokens
+
+    def forward(
+        self, tokens: Tensor, rotation: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return (batch, kept tokens, embed_dim) and the kept tokens' rotation.
+
+        `rotation` is (tokens, head_dim); what is kept of it is (batch, 1, kept tokens,
+        head_dim).
+        """
+        if not self.training:
+            return tokens, rotation
+        B, T, _ = tokens.shape  # batch, tokens
+        prefix = self.num_prefix_tokens
+        num_kept = max(1, int((T - prefix) * (1 - self.rate)))
+        order = self.draw((B, T - prefix), tokens.device).argsort(dim=1)
+        first = torch.arange(prefix, device=tokens.device).expand(B, -1)
+        kept = torch.cat((first, order[:, :num_kept] + prefix), dim=1)  # (B, kept)
+        rows = torch.arange(B, device=tokens.device)[:, None]
+        turned = None if rotation is None else rotation[kept][:, None]
+        return tokens[rows, kept], turned
+
+
+class KeepPatches(nn.Module):
+    """What stands in a network without patch dropout."""
+
+    def forward(
+        self, tokens: Tensor, rotation: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return tokens (batch, tokens, embed_dim) and rotation as they came."""
+        return tokens, rotation
+
+
+def _drop(values: Tensor, draws: Tensor, rate: float) -> Tensor:
+    return values * ((draws >= rate).to(values.dtype) / (1 - rate))
+
+
+def make_dropout(rate: float) -> nn.Module:
+    """Return dropout of values, or nothing where the rate is zero."""
+    return Dropout(rate) if rate else nn.Identity()
+
+
+def make_drop_path(rate: float) -> nn.Module:
+    """Return stochastic depth, or nothing where the rate is zero."""
+    return DropPath(rate) if rate else nn.Identity()
+
+
+def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Let every dropout in a module draw from one generator.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    generator : torch.Generator or None
+        Source of the draws in training; one on the network's device spares a copy.
+        `None` is torch's own generator.
+    """
+    for part in module.modules():
+        if isinstance(part, RandomModule):
+            part.generator = generator
