@@ -128,7 +128,7 @@ class Attention(Part):
         rotation: Tensor | None = None,
         record: Record | None = None,
     ) -> Tensor:
-        """Let the tokens look at each other: (batch, tokens, embed_dim), and so back."""
+        """Let tokens look at each other: (batch, tokens, embed_dim), and so back."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, head_dim) each
         q = self.temperature(rotate(self.q_norm(q), rotation))

@@ -20,15 +20,19 @@ class SwiGLU(nn.Module):
         return F.silu(gate) * value
 
 
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "gelu": nn.GELU,
+    "swiglu": SwiGLU,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
+
+
 def make_activation(name: str) -> nn.Module:
     """Return the activation of that name."""
-    return {
-        "gelu": nn.GELU,
-        "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
-        "swiglu": SwiGLU,
-        "relu": nn.ReLU,
-        "tanh": nn.Tanh,
-    }[name]()
+    if name == "gelu_tanh":
+        return nn.GELU(approximate="tanh")
+    return _ACTIVATIONS[name]()
 
 
 class Mlp(Part):

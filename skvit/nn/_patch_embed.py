@@ -166,6 +166,7 @@ class PatchEmbed(Part):
         shape: tuple[int, ...] = (config.embed_dim, config.patch_dim)
         if is_conv:
             shape = (config.embed_dim, config.in_channels, *config.patch_size)
+        self.patch_size = config.patch_size
         self.input_shape = config.sequence_shape or (
             config.in_channels,
             *config.image_size,
@@ -190,7 +191,7 @@ class PatchEmbed(Part):
         matrix = self.weight.new_empty(self.to_matrix(self.weight).shape)
         fill_trunc_normal(matrix, matrix.shape[1] ** -0.5, generator)
         if self.weight.ndim == 4:
-            matrix = linear_to_conv(matrix, tuple(self.weight.shape[2:]))
+            matrix = linear_to_conv(matrix, self.patch_size)
         with torch.no_grad():
             self.weight.copy_(matrix)
             self.bias.zero_()

@@ -11,8 +11,8 @@ class Preset(NamedTuple):
     num_heads: int
 
 
-# "base", "large" and "huge": Dosovitskiy et al., arXiv:2010.11929, table 1; "tiny" and
-# "small": Touvron et al., arXiv:2012.12877, table 1; "micro": "mu" of big_vision,
+# Sources: Dosovitskiy et al., arXiv:2010.11929, table 1 (base, large, huge); Touvron et
+# al., arXiv:2012.12877, table 1 (tiny, small); the variant "mu" (micro) in
 # https://github.com/google-research/big_vision/blob/0127fb6b/big_vision/models/vit.py
 PRESETS = {
     "micro": Preset(32, 1, 2),

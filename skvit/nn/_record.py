@@ -54,21 +54,62 @@ class Record(Mapping[str, Tensor]):
         self._kept: dict[str, Tensor] = {}
 
     def wants(self, *names: str) -> bool:
-        """Return whether any of the names was asked for."""
+        """Return whether any of the names was asked for.
+
+        Parameters
+        ----------
+        *names : str
+            Names of tensors.
+
+        Returns
+        -------
+        bool
+            True if a pattern matches one of them.
+        """
         return any(fnmatchcase(n, p) for n in names for p in self.patterns)
 
     def keep(self, **tensors: Tensor) -> None:
-        """Keep those of the tensors that were asked for."""
+        """Keep those of the tensors that were asked for.
+
+        Parameters
+        ----------
+        **tensors : Tensor
+            Tensors by name.
+        """
         self.keep_under("", **tensors)
 
     def keep_under(self, scope: str, **tensors: Tensor) -> None:
-        """Keep those of the tensors that were asked for, named `scope` + name."""
+        """Keep those of the tensors that were asked for, named `scope` + name.
+
+        Parameters
+        ----------
+        scope : str
+            What the names begin with, such as "block03/".
+        **tensors : Tensor
+            Tensors by the rest of their name.
+        """
         for name, tensor in tensors.items():
             if self.wants(scope + name):
                 self._kept[scope + name] = tensor
 
     def __getitem__(self, name: str) -> Tensor:
-        """Return the tensor kept under a name."""
+        """Return the tensor kept under a name.
+
+        Parameters
+        ----------
+        name : str
+            The tensor's name.
+
+        Returns
+        -------
+        Tensor
+            As it went through the network.
+
+        Raises
+        ------
+        KeyError
+            If there is no tensor of that name, or it was not asked for.
+        """
         if name not in self._kept:
             raise KeyError(
                 f"{name!r} was not recorded; asked for: {list(self.patterns)}, "

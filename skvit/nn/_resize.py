@@ -97,7 +97,9 @@ def change_size(
     >>> network.grid
     (12, 16)
     """
-    _check_change(config, patch_size)
+    problem = _reason_against(config, patch_size)
+    if problem:
+        raise ValueError(problem)
     new = replace(
         config,
         image_size=image_size or config.image_size,
@@ -112,20 +114,20 @@ def change_size(
     return new, weights
 
 
-def _check_change(config: ViTConfig, patch_size: tuple[int, int] | None) -> None:
+def _reason_against(config: ViTConfig, patch_size: tuple[int, int] | None) -> str:
     if config.patch_embed == "sequence":
-        raise ValueError(
+        return (
             "a network with `patch_embed='sequence'` has no image size or patch size "
             "to change; cut the images into as many patches as it was made for."
         )
-    if patch_size in (None, config.patch_size):
-        return
-    if config.patch_norm_before or config.patch_embed == "shifted":
-        raise ValueError(
+    has_norm = config.patch_norm_before or config.patch_embed == "shifted"
+    if has_norm and patch_size not in (None, config.patch_size):
+        return (
             f"`patch_size`={config.patch_size} cannot become {patch_size}: the layer "
             "norm before the projection has weights for every value of a patch; "
             "change `image_size` only."
         )
+    return ""
 
 
 def _resize_patch_weight(
