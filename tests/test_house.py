@@ -167,6 +167,7 @@ def test_inheritance_among_own_classes():
         node.name: base_names(node)
         for module in MODULES
         for node in nodes(module, ast.ClassDef)
+        if not node.name.endswith("Mixin")
     }
 
     def depth(name):
@@ -202,8 +203,8 @@ def test_no_assert_in_the_package(module):
 @each_module
 def test_forward_names_shapes(module):
     for function in nodes(module, ast.FunctionDef):
-        if function.name == "forward":
-            assert re.search(r"\(batch|shape", ast.get_docstring(function) or "")
+        if function.name == "forward" and ast.unparse(function.returns) != "None":
+            assert re.search(r"\(\w+, |shape", ast.get_docstring(function) or "")
 
 
 @pytest.mark.parametrize("module", MODULES + TESTS, ids=name_of)
