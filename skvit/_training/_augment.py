@@ -66,7 +66,11 @@ class Augmentation:
         ).to(images)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(
-            images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+            images,
+            grid,
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
         )
 
     def pairs(

@@ -106,8 +106,10 @@ class ImageData(torch.utils.data.Dataset):
             raw = raw.pin_memory()
         return self.normalize(raw.to(self.device, non_blocking=True))
 
-    def labels(self, index: Tensor | slice) -> tuple[Tensor, Tensor | None]:
+    def labels(self, index: Tensor | slice) -> tuple[Tensor | None, Tensor | None]:
         """Return class indices and weights on the device."""
+        if self.target is None:
+            return None, None
         at = index if isinstance(index, slice) else index.to(self.device)
         return self._target[at], None if self._weight is None else self._weight[at]
 

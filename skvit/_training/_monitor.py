@@ -44,7 +44,9 @@ class Monitor(Callback):
         there is no validation data.
     early_stopping : EarlyStopping or None
         None trains to the end and keeps the last weights.
-    on_epoch : callable or None
+    begin_epoch : callable or None
+        Called before each epoch.
+    end_epoch : callable or None
         Called with the net after each epoch; a true result ends training.
     show_progress : bool
         Whether a live progress bar is drawn.
@@ -52,7 +54,8 @@ class Monitor(Callback):
 
     score: Callable[[np.ndarray], float] | None = None
     early_stopping: EarlyStopping | None = None
-    on_epoch: Callable[[ViTNet], bool] | None = None
+    begin_epoch: Callable[[], None] | None = None
+    end_epoch: Callable[[ViTNet], bool] | None = None
     show_progress: bool = False
     best_score: float = -math.inf
     best_weights: list[torch.Tensor] = field(default_factory=list)
@@ -66,7 +69,9 @@ class Monitor(Callback):
             self._bar = tqdm(total=net.max_epochs, unit="epoch")
 
     def on_epoch_begin(self, net: ViTNet, *_: Any, **__: Any) -> None:
-        """Start the epoch's clock."""
+        """Announce the epoch and start its clock."""
+        if self.begin_epoch is not None:
+            self.begin_epoch()
         self._began = time.perf_counter()
 
     def on_epoch_end(self, net: ViTNet, *_: Any, **__: Any) -> None:
@@ -84,7 +89,7 @@ class Monitor(Callback):
             )
         stop = self._take_score(net)
         self._show(net)
-        if self.on_epoch is not None and self.on_epoch(net):
+        if self.end_epoch is not None and self.end_epoch(net):
             stop = True
         if stop:
             raise StopTraining

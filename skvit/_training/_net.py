@@ -106,6 +106,8 @@ class ViTNet(NeuralNet):
         Number of the first epoch, above 0 when training is continued.
     n_updates : int, default=0
         Updates already made.
+    make_data : callable or None, default=None
+        Turns X and y in forms other than `ImageData` into it.
     **kwargs : dict
         Parameters of `skorch.NeuralNet`.
     """
@@ -118,12 +120,14 @@ class ViTNet(NeuralNet):
         *,
         first_epoch: int = 0,
         n_updates: int = 0,
+        make_data: Callable[[Any, Any], ImageData] | None = None,
         **kwargs: Any,
     ):
         self.plan = plan
         self.streams = streams
         self.first_epoch = first_epoch
         self.n_updates = n_updates
+        self.make_data = make_data
         super().__init__(
             module,
             criterion=WeightedCrossEntropy,
@@ -174,6 +178,12 @@ class ViTNet(NeuralNet):
         """Continue with the states that an earlier run ended with."""
         for optimizer, state in zip(self._all_optimizers, states, strict=True):
             optimizer.load_state_dict(state)
+
+    def get_dataset(self, X: Any, y: Any = None) -> ImageData:
+        """Return data that batches can be taken from."""
+        if isinstance(X, ImageData) or self.make_data is None:
+            return X
+        return self.make_data(X, y)
 
     def get_iterator(
         self, dataset: ImageData, training: bool = False

@@ -15,6 +15,7 @@ from skvit._training._monitor import Monitor, StopTraining
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._threads import all_cores
+from skvit.nn import set_generator
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def train(
         If Ctrl-C ended training; the model so far is kept.
     """
     streams = Streams.on(data.device, seed)
-    streams_for_layers(module, streams.device)
+    set_generator(module, streams.device)
     net = ViTNet(
         module,
         plan,
@@ -111,7 +112,7 @@ def train(
             net.load_optimizer_states(to_torch(start.optimizers))
         _run_epochs(net, data)
     _settle_weights(net, monitor)
-    streams_for_layers(module, None)
+    set_generator(module, None)
     rows = [row for row in net.history.to_list() if "learning_rate" in row]
     return Trained(
         progress=Progress(
@@ -122,13 +123,6 @@ def train(
         history=history_frame(rows, start.epochs),
         best_score=None if monitor.score is None else monitor.best_score,
     )
-
-
-def streams_for_layers(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Tell the layers that draw at random where to draw from."""
-    for layer in module.modules():
-        if hasattr(layer, "generator"):
-            layer.generator = generator
 
 
 def _run_epochs(net: ViTNet, data: ImageData) -> None:

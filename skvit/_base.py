@@ -1,0 +1,238 @@
+"""The one way from arrays to a fitted network and back, whatever the target."""
+
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skvit._images import channel_statistics, check_images, check_patch_sequence
+from skvit._options import Architecture, Augment, ImageOptions, Recipe
+from skvit._samples import Samples, check_weight
+from skvit._utils._sklearn import Interval, StrOptions
+from skvit._utils._sklearn_callbacks import CallbackSupportMixin
+
+_AUTO = StrOptions({"auto"})
+_COUNT = Interval(Integral, 1, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+_NOT_STATE = ("_skl_", "_callback_", "_parent_callback_", "_metadata_request")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
+    """Fit and run a Vision Transformer; subclasses say what its outputs mean.
+
+    Fitting works on a draft, a shallow copy of the estimator, and takes over the
+    draft's state only when all of it is there.
+    """
+
+    _parameter_constraints: dict = {
+        "patch_size": [_COUNT, tuple, StrOptions({"auto", "precomputed"})],
+        "embed_dim": [_COUNT, _AUTO],
+        "depth": [_COUNT, _AUTO],
+        "num_heads": [_COUNT, _AUTO],
+        "mlp_ratio": [_POSITIVE, _AUTO],
+        "pos_embed": [
+            StrOptions({"auto", "learned", "sincos", "sincos2d", "rope", "none"})
+        ],
+        "pool": [StrOptions({"auto", "token", "mean", "map", "seqpool"})],
+        "drop_path_rate": [Interval(Real, 0, 1, closed="left"), _AUTO],
+        "architecture": [Architecture, None],
+        "max_epochs": [_COUNT, _AUTO],
+        "batch_size": [_COUNT, _AUTO],
+        "optimizer": [StrOptions({"auto", "adamw", "muon", "sgd"})],
+        "learning_rate": [_POSITIVE, _AUTO],
+        "weight_decay": [_NON_NEGATIVE, _AUTO],
+        "augment": [Augment, StrOptions({"auto", "light", "photo"}), None],
+        "recipe": [Recipe, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [_COUNT],
+        "tol": [_NON_NEGATIVE],
+        "scoring": [str, callable, None],
+        "warm_start": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "channels": [StrOptions({"auto", "first", "last"})],
+        "image_options": [ImageOptions, None],
+        "device": [str, torch.device],
+        "precision": [
+            StrOptions({"auto", "float32", "bfloat16", "float16", "float64"})
+        ],
+        "compile": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _check_target(self, y, known):
+        """Return targets as numbers; remember, or compare with, what they mean."""
+
+    # state
+
+    def _draft(self, *, keep_state):
+        """Return a shallow copy to fit, with or without the present fitted state."""
+        draft = object.__new__(type(self))
+        names = list(vars(self)) if keep_state else self._get_param_names()
+        for name in names:
+            if not name.startswith(_NOT_STATE):
+                setattr(draft, name, getattr(self, name))
+        return draft
+
+    def _commit(self, draft):
+        """Take over the state of a draft whose fit has succeeded."""
+        parameters = set(self._get_param_names())
+        for name in set(vars(self)) - set(vars(draft)):
+            if not name.startswith(_NOT_STATE):
+                delattr(self, name)
+        for name in set(vars(draft)) - parameters:
+            setattr(self, name, getattr(draft, name))
+        return self
+
+    def __sklearn_is_fitted__(self):
+        """Say whether there is a network."""
+        return hasattr(self, "_weights")
+
+    def __sklearn_tags__(self):
+        """Declare that flat rows and stacks of gray images are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    # input
+
+    def _options(self):
+        """Return the option objects, checked, with defaults for None."""
+        kinds = {
+            "architecture": Architecture,
+            "recipe": Recipe,
+            "image_options": ImageOptions,
+        }
+        options = {
+            name: (getattr(self, name) or kind()).check()
+            for name, kind in kinds.items()
+        }
+        if isinstance(self.augment, Augment):
+            self.augment.check()
+        return options
+
+    def _check_input(self, X, *, reset):
+        """Return images, or sequences of patches, as an array in its own type."""
+        spec = None if reset else self.image_spec_
+        if self.patch_size == "precomputed":
+            images, spec = check_patch_sequence(self, X, reset=reset, spec=spec)
+        else:
+            images, spec = check_images(
+                self,
+                X,
+                reset=reset,
+                image_shape=self.image_shape,
+                channels=self.channels,
+                spec=spec,
+            )
+        if self.precision != "float64":
+            _check_range(images)
+        if reset:
+            self.image_spec_ = spec
+            self.image_shape_ = spec.shape
+        return images
+
+    def _check_samples(self, X, y, sample_weight, *, reset, known):
+        """Return checked samples; `known` says that their classes are fixed."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        images = self._check_input(X, reset=reset)
+        check_consistent_length(X, y)
+        weight = check_weight(sample_weight, len(images))
+        if weight is not None and not weight.all():
+            counts = weight > 0
+            images, weight = images[counts], weight[counts]
+            y = _safe_indexing(y, counts)
+        target = self._check_target(y, known)
+        return Samples(images, target, weight)
+
+    def _statistics(self, samples):
+        """Return mean and standard deviation of each channel."""
+        images = samples.images
+        if not self._options()["image_options"].normalize:
+            channels = images.shape[-1] if images.ndim == 4 else 1
+            return np.zeros(channels), np.ones(channels)
+        if images.ndim == 3:
+            images = images[..., None]
+        return channel_statistics(images, samples.weight)
+
+    def _make_seed(self):
+        """Return one number from `random_state`, from the system where it is None."""
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    # output
+
+    def _runtime_on_device(self):
+        """Return device, precision and the live module there."""
+        from skvit._training import resolve_device, resolve_precision
+
+        check_is_fitted(self)
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device, self._config.embed_dim)
+        module = self._runtime.module(self._config, self._weights, device, precision)
+        return device, precision, module
+
+    def _make_data(self, images, device, precision, target=None, weight=None):
+        """Return images as what training and prediction iterate over."""
+        from skvit._training import ImageData, Normalizer, parameter_dtype
+
+        normalize = Normalizer(
+            self.channel_mean_, self.channel_std_, parameter_dtype(precision)
+        )
+        return ImageData(images, normalize, device, target, weight)
+
+    def _outputs(self, X):
+        """Return the network's outputs for images."""
+        from skvit._training import predict_logits
+
+        check_is_fitted(self)
+        images = self._check_input(X, reset=False)
+        device, precision, module = self._runtime_on_device()
+        data = self._make_data(images, device, precision)
+        n_views = self._options()["recipe"].test_views
+        return predict_logits(module, data, precision, n_views)
+
+    @property
+    def device_(self):
+        """Device on which the estimator computes, resolved here and now."""
+        from skvit._training import resolve_device
+
+        check_is_fitted(self)
+        return resolve_device(self.device)
+
+    @property
+    def module_(self):
+        """The network as a PyTorch module in evaluation mode, on `device_`."""
+        return self._runtime_on_device()[2]
+
+    @property
+    def net_(self):
+        """The network in a skorch net, with the history of its training."""
+        from skvit._fit import make_net
+
+        return make_net(self)
+
+
+def _check_range(images):
+    """Raise where single precision cannot hold the values."""
+    if images.dtype.kind != "f" or images.dtype.itemsize <= 4:
+        return
+    largest = max(abs(float(images.max())), abs(float(images.min())))
+    if largest > _FLOAT32_MAX:
+        raise ValueError(
+            f"X has values up to {largest:.3g}, beyond the range of float32 "
+            f"({_FLOAT32_MAX:.3g}). Scale X, or use precision='float64'."
+        )

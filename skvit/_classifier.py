@@ -1,0 +1,510 @@
+"""A Vision Transformer that is a scikit-learn classifier."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_consistent_length
+
+from skvit._base import BaseViT
+from skvit._samples import Run, Samples, Validation, check_weight
+from skvit._scoring import make_score, probabilities
+from skvit._utils._sklearn import StrOptions, fit_context
+from skvit._utils._sklearn_callbacks import EpochReporter, with_callbacks
+
+
+def check_labels(y):
+    """Return labels as a one-dimensional array of two-way comparable values.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels: numbers, strings or booleans.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If there are several labels per sample, a missing one, or continuous values.
+    """
+    if getattr(y, "ndim", None) != 1 or not isinstance(y, np.ndarray):
+        kind = type_of_target(y, input_name="y")
+        if kind in {"multilabel-indicator", "multiclass-multioutput"}:
+            raise ValueError(
+                f"y has several labels per image ({kind}), but ViTClassifier gives "
+                "each image one class. Wrap it in "
+                "sklearn.multioutput.MultiOutputClassifier."
+            )
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    return y
+
+
+class ViTClassifier(ClassifierMixin, BaseViT):
+    """Classify images with a Vision Transformer.
+
+    The network, its training and its device are chosen from the data; every choice can
+    be set, and searched.
+
+    Parameters
+    ----------
+    patch_size : int, tuple of two int, "auto" or "precomputed", default="auto"
+        Side of the square patches, or their height and width, in pixels. "auto" leaves
+        about 8 x 8 patches. "precomputed" means that X already is the sequence of
+        patches, as `PatchTransformer` with `flatten=False` returns it. Sizes that do
+        not divide the image are padded at the right and bottom, never cropped.
+    embed_dim : int or "auto", default="auto"
+        Width of the tokens. "auto" is 64 for images of fewer than 2,000 values and 128
+        for larger ones, and grows with the number of images.
+    depth : int or "auto", default="auto"
+        Number of encoder blocks.
+    num_heads : int or "auto", default="auto"
+        Number of attention heads; must divide `embed_dim`. "auto" makes them about 32
+        wide.
+    mlp_ratio : float or "auto", default="auto"
+        Width of the feed-forward layers over `embed_dim`.
+    pos_embed : {"auto", "learned", "sincos", "sincos2d", "rope", "none"}, \
+            default="auto"
+        Encoding of the patches' positions. "auto" is "learned".
+    pool : {"auto", "token", "mean", "map", "seqpool"}, default="auto"
+        How the final tokens become one vector: the class token, their mean, attention
+        pooling, or a softmax-weighted mean. "auto" is "seqpool" for images and "mean"
+        otherwise.
+    drop_path_rate : float or "auto", default="auto"
+        Probability that the last block is skipped in a training step; earlier blocks
+        are skipped less often, linearly.
+    architecture : Architecture or None, default=None
+        Further switches of the network.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training images. "auto" follows a budget of updates.
+    batch_size : int or "auto", default="auto"
+        Images per update.
+    optimizer : {"auto", "adamw", "muon", "sgd"}, default="auto"
+        Update rule. "muon" applies to the encoder's matrices, with AdamW for the rest.
+    learning_rate : float or "auto", default="auto"
+        Highest learning rate, reached after warm-up.
+    weight_decay : float or "auto", default="auto"
+        Decoupled weight decay of matrices and kernels.
+    augment : {"auto", "light", "photo"}, Augment or None, default="auto"
+        How training images are varied. "auto" is "light" for 100 images or more and
+        keeps labels for letters and digits too: shifts, small rotations and changes of
+        size, erased rectangles. "photo" adds mirroring and colour. Tables and
+        precomputed patches are never varied.
+    recipe : Recipe or None, default=None
+        Further settings of training.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss; "balanced" weighs classes inversely to their
+        frequency.
+    early_stopping : bool, default=False
+        Whether to stop when the validation score no longer improves, and to restore
+        the best weights. Without it nothing is held out.
+    validation_fraction : float, default=0.1
+        Fraction of the training images held out, stratified by class, when
+        `early_stopping` is on and `fit` gets no `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which early stopping ends training.
+    tol : float, default=1e-4
+        Smallest gain of the score that counts as an improvement.
+    scoring : str, callable or None, default=None
+        Validation score, as a scikit-learn scorer or its name. None is accuracy.
+    warm_start : bool, default=False
+        Whether `fit` begins with the weights, and keeps the normalisation, of the
+        previous fit.
+    image_shape : tuple of int or None, default=None
+        Shape of one image in flat rows, (height, width) or (height, width, channels).
+    channels : {"auto", "first", "last"}, default="auto"
+        Where X has its channels. "auto" takes the axis of size 1, 3 or 4.
+    image_options : ImageOptions or None, default=None
+        How images are scaled.
+    device : str or torch.device, default="auto"
+        Where to compute. "auto" is the first of CUDA, XPU, MPS and CPU that is
+        present; setting the environment variable SKVIT_DISABLE_ACCELERATORS to 1
+        leaves the CPU only.
+    precision : {"auto", "float32", "bfloat16", "float16", "float64"}, default="auto"
+        Type of the matrix products. "auto" is bfloat16 where the device multiplies it
+        faster, otherwise float32. Probabilities always come from float32 or float64.
+    compile : bool, default=False
+        Whether `torch.compile` prepares the network; worth its minutes in long runs.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, order of images, dropout and augmentation. An int
+        gives the same result on each call.
+    verbose : int, default=0
+        0 prints nothing; 1 shows a live progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, in the order of the columns of `predict_proba`.
+    n_features_in_ : int
+        Number of values per image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X was a data frame with names that are all strings.
+    image_shape_ : tuple of int
+        Height, width and number of channels of the training images.
+    image_spec_ : ImageSpec
+        What one image is.
+    channel_mean_, channel_std_ : ndarray of shape (n_channels,)
+        Statistics of the training images by which all images are normalised.
+    recipe_ : ResolvedRecipe
+        Every setting, with each "auto" replaced by what it became.
+    n_epochs_ : int
+        Number of epochs trained.
+    history_ : DataFrame
+        One row per epoch: losses, validation score, learning rate, images per second.
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    validation_scores_ : list of float or None
+        Validation score of each epoch; None without validation images.
+    best_validation_score_ : float or None
+        Best of `validation_scores_`.
+    device_ : torch.device
+        Device on which the estimator computes.
+    module_ : torch.nn.Module
+        The network, built when asked for.
+    net_ : skorch.NeuralNet
+        A skorch net around the network, built when asked for.
+
+    See Also
+    --------
+    PatchTransformer : Cut images into patches, for any estimator.
+    sklearn.neural_network.MLPClassifier : A network without a notion of images.
+
+    Notes
+    -----
+    Values are normalised per channel, so that their type does not change their
+    meaning. Results with an int `random_state` are equal bit for bit in loops, threads
+    and processes that use as many threads per process.
+
+    References
+    ----------
+    .. [1] A. Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for
+       Image Recognition at Scale", ICLR 2021, arXiv:2010.11929.
+    .. [2] A. Hassani et al., "Escaping the Big Data Paradigm with Compact
+       Transformers", arXiv:2104.05704.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skvit import ViTClassifier
+    >>> digits = load_digits()
+    >>> X_train, X_test, y_train, y_test = train_test_split(
+    ...     digits.images, digits.target, random_state=0)
+    >>> clf = ViTClassifier(depth=2, max_epochs=5, random_state=0)
+    >>> clf.fit(X_train, y_train).score(X_test, y_test) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BaseViT._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        patch_size="auto",
+        *,
+        embed_dim="auto",
+        depth="auto",
+        num_heads="auto",
+        mlp_ratio="auto",
+        pos_embed="auto",
+        pool="auto",
+        drop_path_rate="auto",
+        architecture=None,
+        max_epochs="auto",
+        batch_size="auto",
+        optimizer="auto",
+        learning_rate="auto",
+        weight_decay="auto",
+        augment="auto",
+        recipe=None,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        scoring=None,
+        warm_start=False,
+        image_shape=None,
+        channels="auto",
+        image_options=None,
+        device="auto",
+        precision="auto",
+        compile=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.patch_size = patch_size
+        self.embed_dim = embed_dim
+        self.depth = depth
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.pos_embed = pos_embed
+        self.pool = pool
+        self.drop_path_rate = drop_path_rate
+        self.architecture = architecture
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.augment = augment
+        self.recipe = recipe
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.scoring = scoring
+        self.warm_start = warm_start
+        self.image_shape = image_shape
+        self.channels = channels
+        self.image_options = image_options
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), \
+                (n_samples, height, width) or (n_samples, height, width, channels)
+            Images; channels may also come second. Flat rows are images if
+            `image_shape` says so or `n_features` is a square of at least 8 x 8.
+        y : array-like of shape (n_samples,)
+            Labels of any kind: numbers, strings, booleans.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights in the loss and in the normalisation. Samples of weight 0 change
+            nothing.
+        X_val, y_val : array-like or None, default=None
+            Images and labels to score after each epoch.
+        sample_weight_val : array-like or None, default=None
+            Weights in the validation score.
+
+        Returns
+        -------
+        self : ViTClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y is not as described, parameters do not fit together, or the loss
+            becomes infinite. A former fit is then left as it was.
+        """
+        go_on = self.warm_start and self.__sklearn_is_fitted__()
+        draft = self._draft(keep_state=go_on)
+        validation = Validation(X_val, y_val, sample_weight_val)
+        draft._fit(self, X, y, sample_weight, validation, Run(go_on=go_on))
+        return self._commit(draft)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Make one pass over the given images.
+
+        The learning rate is constant after warm-up. Statistics, network and recipe are
+        decided by the first call, or by an earlier `fit`; the optimizer goes on from
+        call to call, also through a pickle.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), \
+                (n_samples, height, width) or (n_samples, height, width, channels)
+            Images.
+        y : array-like of shape (n_samples,)
+            Labels, each of them among `classes`.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels that will ever occur; needed on the first call.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights in the loss.
+
+        Returns
+        -------
+        self : ViTClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `early_stopping` is on or `class_weight` is "balanced", which need all
+            images at once, or if `classes` is missing or differs from the first call.
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True.")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported for partial_fit: compute the "
+                "weights with sklearn.utils.class_weight.compute_class_weight and pass "
+                "them as a dict."
+            )
+        go_on = self.__sklearn_is_fitted__()
+        draft = self._draft(keep_state=go_on)
+        draft._set_classes(classes, known=go_on)
+        run = Run(go_on=go_on, partial=True)
+        draft._fit(self, X, y, sample_weight, Validation(), run)
+        return self._commit(draft)
+
+    def predict(self, X):
+        """Return the most probable class of each image.
+
+        Parameters
+        ----------
+        X : array-like
+            Images in any form that `fit` accepts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probability of each class for each image.
+
+        Parameters
+        ----------
+        X : array-like
+            Images in any form that `fit` accepts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows that sum to one, in the order of `classes_`.
+        """
+        return probabilities(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of each class's probability for each image.
+
+        Parameters
+        ----------
+        X : array-like
+            Images in any form that `fit` accepts.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Finite also where a probability is too small for a float.
+        """
+        return log_softmax(self._outputs(X).astype(np.float64), axis=1)
+
+    def _fit(self, estimator, X, y, sample_weight, validation, run):
+        """Fit this draft of an estimator, to which callbacks are told to belong."""
+        from skvit._fit import fit_network
+
+        validation.check()
+        known = run.go_on or run.partial
+        samples = self._check_samples(
+            X, y, sample_weight, reset=not run.go_on, known=known
+        )
+        samples, valid = self._split(samples, validation)
+        samples = self._weigh(samples)
+        if not run.partial:
+            samples = samples.with_mean_weight_one()
+        fit_network(
+            self,
+            samples,
+            len(self.classes_),
+            run=run,
+            valid=valid,
+            score=None if valid is None else self._make_score(valid),
+            report_to=None if run.partial else EpochReporter(estimator, X, y),
+        )
+
+    def _check_target(self, y, known):
+        """Return each label's index in `classes_`, which `known` says are fixed."""
+        y = check_labels(y)
+        if not known:
+            self.classes_, codes = np.unique(y, return_inverse=True)
+            return codes
+        return self._codes(y, "y")
+
+    def _codes(self, y, name):
+        """Return indices of labels that must be among the known classes."""
+        unseen = np.setdiff1d(y, self.classes_)
+        if len(unseen):
+            raise ValueError(
+                f"{name} has labels that are not among the classes seen in training: "
+                f"{unseen.tolist()}; known are {self.classes_.tolist()}."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _set_classes(self, classes, known):
+        """Take the classes of partial_fit's first call, or compare with them."""
+        if classes is None:
+            if not known:
+                raise ValueError(
+                    "classes must be passed on the first call to partial_fit."
+                )
+            return
+        classes = np.unique(check_labels(classes))
+        if known and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"`classes={classes.tolist()}` is not the same as on the first call to "
+                f"partial_fit, was: {self.classes_.tolist()}."
+            )
+        self.classes_ = classes
+
+    def _weigh(self, samples):
+        """Multiply class weights into the samples' weights."""
+        if self.class_weight is None:
+            return samples
+        labels = self.classes_[samples.target]
+        present = np.unique(labels)
+        weights = np.ones(len(self.classes_))
+        weights[np.searchsorted(self.classes_, present)] = compute_class_weight(
+            self.class_weight, classes=present, y=labels
+        )
+        own = 1.0 if samples.weight is None else samples.weight
+        return replace(
+            samples, weight=own * weights[samples.target]
+        ).without_zero_weights()
+
+    def _split(self, samples, validation):
+        """Return training and validation samples; None where nothing is held out."""
+        if validation.X is not None:
+            images = self._check_input(validation.X, reset=False)
+            y = check_labels(validation.y)
+            check_consistent_length(validation.X, y)
+            weight = check_weight(validation.sample_weight, len(y))
+            return samples, Samples(images, self._codes(y, "y_val"), weight)
+        if not self.early_stopping:
+            return samples, None
+        train, held_out = train_test_split(
+            np.arange(len(samples.target)),
+            test_size=self.validation_fraction,
+            stratify=samples.target,
+            random_state=self._make_seed(),
+        )
+        return samples.take(train), samples.take(held_out)
+
+    def _make_score(self, samples):
+        """Return a function from outputs for validation samples to a score."""
+        labels = self.classes_[samples.target]
+        return make_score(self.scoring, self.classes_, labels, samples.weight)

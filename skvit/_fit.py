@@ -1,0 +1,314 @@
+"""Fit the network of an estimator's draft: resolve, build, train, remember."""
+
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import torch
+
+from skvit._recipe import averaging_start, resolve_recipe
+from skvit._samples import Run
+from skvit._training import (
+    Augmentation,
+    EarlyStopping,
+    Monitor,
+    Progress,
+    Runtime,
+    Streams,
+    TrainingPlan,
+    ViTNet,
+    build_module,
+    export_weights,
+    parameter_dtype,
+    resolve_device,
+    resolve_precision,
+    train,
+)
+from skvit.nn import ViTConfig
+
+_PARTIAL_WARMUP = 20  # updates, at most an epoch of the first call
+
+
+def network_config(recipe, architecture, spec, n_outputs):
+    """Return the network's configuration for one kind of image.
+
+    Parameters
+    ----------
+    recipe : ResolvedRecipe
+        Resolved settings.
+    architecture : Architecture
+        The switches that are never "auto".
+    spec : ImageSpec
+        What one image is.
+    n_outputs : int
+        Number of outputs.
+
+    Returns
+    -------
+    ViTConfig
+        Checked configuration.
+    """
+    is_sequence = spec.kind == "sequence"
+    return ViTConfig(
+        image_size=(spec.height, spec.width),
+        patch_size=recipe.patch_size,
+        in_channels=spec.channels,
+        num_outputs=n_outputs,
+        embed_dim=recipe.embed_dim,
+        depth=recipe.depth,
+        num_heads=recipe.num_heads,
+        mlp_ratio=recipe.mlp_ratio,
+        patch_embed=recipe.patch_embed,
+        sequence_shape=(spec.height, spec.width) if is_sequence else None,
+        pos_embed=recipe.pos_embed,
+        pos_embed_token=architecture.pos_embed_token,
+        pool=recipe.pool,
+        num_register_tokens=architecture.num_register_tokens,
+        qkv_bias=architecture.qkv_bias,
+        norm_eps=architecture.norm_eps,
+        activation=architecture.activation,
+        qk_norm=architecture.qk_norm,
+        locality=architecture.locality,
+        layer_scale=architecture.layer_scale,
+        drop_rate=architecture.drop_rate,
+        attn_drop_rate=architecture.attn_drop_rate,
+        drop_path_rate=recipe.drop_path_rate,
+        patch_drop_rate=architecture.patch_drop_rate,
+        patch_norm_before=architecture.patch_norm in {"before", "both"},
+        patch_norm_after=architecture.patch_norm in {"after", "both"},
+        head_hidden=architecture.head_hidden,
+        head_activation=architecture.head_activation,
+        init=recipe.init,
+    )
+
+
+def training_plan(recipe, options, run, n_samples, n_outputs, precision, compile_it):
+    """Return what a training run is told.
+
+    Parameters
+    ----------
+    recipe : ResolvedRecipe
+        Resolved settings.
+    options : Recipe
+        The settings of training that are never "auto".
+    run : Run
+        How this call trains.
+    n_samples, n_outputs : int
+        Size of the data and number of classes.
+    precision : str
+        Type of the matrix products.
+    compile_it : bool
+        Whether to compile the network.
+
+    Returns
+    -------
+    TrainingPlan
+        Numbers only.
+    """
+    updates = recipe.max_epochs * math.ceil(n_samples / recipe.batch_size)
+    warmup = math.ceil(options.warmup * updates)
+    return TrainingPlan(
+        max_epochs=1 if run.partial else recipe.max_epochs,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        warmup=min(warmup, _PARTIAL_WARMUP) if run.partial else warmup,
+        total_updates=None if run.partial else updates,
+        final_rate=options.final_rate,
+        clip_norm=options.clip_norm,
+        label_smoothing=recipe.label_smoothing,
+        averaging=None if run.partial else recipe.averaging,
+        averaging_start=averaging_start(updates),
+        augmentation=None if recipe.augment is None else Augmentation(**recipe.augment),
+        precision=precision,
+        compile=compile_it,
+        n_classes=n_outputs,
+    )
+
+
+def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, report_to):
+    """Train the draft's network and store all that it leads to.
+
+    Parameters
+    ----------
+    draft : BaseViT
+        Receives the fitted state; has its `image_spec_`.
+    samples : Samples
+        What to train on, weights with a mean of one.
+    n_outputs : int
+        Number of outputs.
+    run : Run
+        How this call trains.
+    valid : Samples or None, default=None
+        What to score after each epoch.
+    score : callable or None, default=None
+        Maps the outputs for `valid` to a score.
+    report_to : EpochReporter or None
+        Hears of every epoch.
+    """
+    options = draft._options()
+    if not run.go_on:
+        _begin(draft, samples, options)
+    if not run.partial or not run.go_on:
+        params = SimpleNamespace(**(draft.get_params(deep=False) | options))
+        draft.recipe_ = resolve_recipe(params, draft.image_spec_, len(samples.images))
+    config = network_config(
+        draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
+    )
+    device = resolve_device(draft.device)
+    precision = resolve_precision(draft.precision, device, config.embed_dim)
+    module = _make_module(draft, config, device, precision, run)
+    plan = training_plan(
+        draft.recipe_,
+        options["recipe"],
+        run,
+        len(samples.images),
+        n_outputs,
+        precision,
+        draft.compile,
+    )
+    monitor = _make_monitor(draft, score, report_to, plan.max_epochs)
+    trained = train(
+        module,
+        plan,
+        draft._seed,
+        _as_data(draft, samples, device, precision),
+        valid_data=None if valid is None else _as_data(draft, valid, device, precision),
+        monitor=monitor,
+        start=draft._progress if run.partial else Progress(draft._progress.epochs),
+    )
+    _remember(draft, module, device, trained, run)
+    if report_to is not None:
+        report_to.end(lambda: _state(draft))
+
+
+def _begin(draft, samples, options):
+    """Give a draft what the first of a chain of fits decides for all."""
+    draft.channel_mean_, draft.channel_std_ = draft._statistics(samples)
+    draft._seed = draft._make_seed()
+    draft._progress = Progress()
+    draft.history_ = None
+    draft.recipe_ = None
+
+
+def _as_data(draft, samples, device, precision):
+    """Return samples as what training iterates over."""
+    return draft._make_data(
+        samples.images, device, precision, samples.target, samples.weight
+    )
+
+
+def _make_module(draft, config, device, precision, run):
+    """Build the network with new or earlier weights."""
+    dtype = parameter_dtype(precision)
+    if not run.go_on:
+        module = build_module(config, device, dtype, draft._seed)
+    elif config == draft._config:
+        module = Runtime().module(config, draft._weights, device, precision)
+    else:
+        raise ValueError(
+            "The network cannot be trained further with other settings than it was "
+            f"built with: {_difference(config, draft._config)}. Restore them, or fit "
+            "a clone."
+        )
+    draft._config = config
+    return module
+
+
+def _difference(new, old):
+    """Return the first setting in which two configurations differ, with both values."""
+    for name, value in vars(new).items():
+        if value != getattr(old, name):
+            return f"`{name}` is {value!r}, but was {getattr(old, name)!r}"
+    return "nothing"
+
+
+def _make_monitor(draft, score, report_to, max_epochs):
+    """Return what watches the training."""
+    stopping = None
+    if draft.early_stopping:
+        stopping = EarlyStopping(draft.n_iter_no_change, draft.tol)
+    monitor = Monitor(score, stopping, show_progress=bool(draft.verbose))
+    if report_to is not None:
+        report_to.begin(max_epochs)
+        monitor.begin_epoch = report_to.begin_epoch
+        monitor.end_epoch = lambda net: report_to.end_epoch(
+            lambda: _state_so_far(draft, net)
+        )
+    return monitor
+
+
+def _state_so_far(draft, net):
+    """Return the attributes of an estimator whose fit had stopped just now."""
+    with net.average.applied():
+        weights = export_weights(net.module_)
+    present = {"_weights": weights, "_runtime": Runtime(), "_config": draft._config}
+    return _state(draft) | present
+
+
+def _state(draft):
+    """Return the fitted attributes of a draft."""
+    parameters = draft._get_param_names()
+    return {k: v for k, v in vars(draft).items() if k not in parameters}
+
+
+def _remember(draft, module, device, trained, run):
+    """Store the result of a run in the draft."""
+    history = trained.history
+    if run.go_on and draft.history_ is not None:
+        history = pd.concat([draft.history_, history], ignore_index=True)
+    draft._weights = export_weights(module)
+    draft._runtime = Runtime()
+    draft._runtime.adopt(module, device)
+    # Only partial_fit goes on with the optimizer; its state is twice the weights.
+    draft._progress = (
+        trained.progress if run.partial else Progress(trained.progress.epochs)
+    )
+    draft.history_ = history
+    draft.n_epochs_ = trained.progress.epochs
+    draft.loss_curve_ = history["train_loss"].tolist()
+    scores = history.get("valid_score")
+    draft.validation_scores_ = None if scores is None else scores.tolist()
+    draft.best_validation_score_ = trained.best_score
+
+
+def make_net(estimator):
+    """Return a skorch net around a fitted estimator's network.
+
+    Parameters
+    ----------
+    estimator : BaseViT
+        A fitted estimator.
+
+    Returns
+    -------
+    ViTNet
+        Initialised, with the history of the training.
+    """
+    device, precision, module = estimator._runtime_on_device()
+    options = estimator._options()["recipe"]
+    plan = training_plan(
+        estimator.recipe_,
+        options,
+        Run(),
+        1,
+        estimator._config.num_outputs,
+        precision,
+        estimator.compile,
+    )
+    net = ViTNet(
+        module,
+        plan,
+        Streams.on(device, estimator._seed),
+        device=device,
+        predict_nonlinearity=lambda logits: torch.softmax(logits, dim=1),
+        make_data=lambda X, y: estimator._make_data(
+            estimator._check_input(X, reset=False), device, precision, y
+        ),
+    ).initialize()
+    for row in estimator.history_.to_dict("records"):
+        net.history.new_epoch()
+        for name, value in row.items():
+            net.history.record(name, value)
+    return net

@@ -1,0 +1,257 @@
+"""Resolve every "auto" from the data: pure rules, written as tables of steps."""
+
+import math
+from dataclasses import asdict, dataclass
+from numbers import Integral
+
+import pandas as pd
+
+from skvit._images import ImageSpec
+
+# Rules in the number of images are steps, and there is none below 100 images: adding
+# a few rows to a small data set, or weighting them instead, changes no setting.
+# (from this many images on, value)
+_EPOCHS = ((0, 40), (100, 60), (1_000, 40), (4_000, 24), (15_000, 16), (40_000, 12))
+_BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
+_DEPTH = ((0, 4), (40_000, 6))
+_WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
+# (from this many values per image on, width): gray thumbnails need less than photos
+_WIDTH = ((0, 64), (2_000, 128))
+# (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
+_PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
+
+_TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
+_HEAD_DIM = 32
+_RATE_AT_WIDTH_64 = 2e-3
+_MIN_UPDATES_TO_AVERAGE = 500
+_AVERAGED_SHARE = 0.1  # of the updates, at the end
+_AVERAGING_DECAY = 0.998
+
+_BASE_RATE = {"adamw": 1.0, "muon": 1.0, "sgd": 25.0}  # relative to AdamW's
+
+
+def step_value(steps, n):
+    """Return the value of the last step that begins at or below n."""
+    return [value for start, value in steps if n >= start][-1]
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """Every setting of a fit, with each "auto" replaced by what it became.
+
+    Parameters
+    ----------
+    patch_size : tuple of int
+        Patch height and width in pixels.
+    embed_dim, depth, num_heads : int
+        Size of the encoder.
+    mlp_ratio : float
+        Width of the feed-forward layers over that of the tokens.
+    patch_embed, pos_embed, pool, init : str
+        Forms of the network's parts.
+    drop_path_rate : float
+        Stochastic depth of the last block.
+    max_epochs, batch_size : int
+        Length of training and size of a batch.
+    optimizer : str
+        Update rule.
+    learning_rate, weight_decay : float
+        Highest rate and decay.
+    label_smoothing : float
+        Probability mass given to all classes.
+    averaging : float or None
+        Decay of the average of the weights.
+    augment : dict or None
+        Strengths of the variations of images.
+    """
+
+    patch_size: tuple[int, int]
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    patch_embed: str
+    pos_embed: str
+    pool: str
+    init: str
+    drop_path_rate: float
+    max_epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    averaging: float | None
+    augment: dict | None
+
+    def to_frame(self):
+        """Return the settings as a table of one column.
+
+        Returns
+        -------
+        DataFrame of shape (n_settings, 1)
+            Indexed by the settings' names.
+        """
+        values = pd.Series(asdict(self), name="value", dtype=object)
+        return values.to_frame().rename_axis("setting")
+
+    def __repr__(self):
+        """Return the table as text."""
+        return "\n".join(f"{name:16} {value}" for name, value in asdict(self).items())
+
+    def _repr_html_(self):
+        """Return the table for a notebook."""
+        return self.to_frame().to_html()
+
+
+def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
+    """Replace every "auto" among an estimator's parameters.
+
+    Parameters
+    ----------
+    params : object
+        The estimator, or anything with its parameters as attributes.
+    spec : ImageSpec
+        What one image is.
+    n_samples : int
+        Number of training images.
+
+    Returns
+    -------
+    ResolvedRecipe
+        Settings without an "auto".
+
+    Raises
+    ------
+    ValueError
+        If a parameter asks for what the input cannot have.
+    """
+    is_image = spec.kind == "image"
+    architecture, recipe = params.architecture, params.recipe
+    embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
+    max_epochs = _auto(params.max_epochs, step_value(_EPOCHS, n_samples))
+    batch_size = _auto(params.batch_size, step_value(_BATCH_SIZE, n_samples))
+    updates = max_epochs * math.ceil(n_samples / batch_size)
+    optimizer = _auto(params.optimizer, "adamw")
+    rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
+    return ResolvedRecipe(
+        patch_size=resolve_patch_size(params.patch_size, spec),
+        embed_dim=embed_dim,
+        depth=_auto(params.depth, step_value(_DEPTH, n_samples)),
+        num_heads=_resolve_heads(params.num_heads, embed_dim),
+        mlp_ratio=_auto(params.mlp_ratio, 2.0),
+        patch_embed=_resolve_patch_embed(architecture.patch_embed, spec),
+        pos_embed=_auto(params.pos_embed, "learned"),
+        pool=_auto(params.pool, "seqpool" if is_image else "mean"),
+        init=_auto(architecture.init, "trunc_normal"),
+        drop_path_rate=_auto(params.drop_path_rate, 0.0),
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        learning_rate=_auto(params.learning_rate, rate),
+        weight_decay=_auto(params.weight_decay, 0.05),
+        label_smoothing=_auto(recipe.label_smoothing, 0.1 if is_image else 0.0),
+        averaging=_auto(
+            recipe.averaging,
+            _AVERAGING_DECAY if updates >= _MIN_UPDATES_TO_AVERAGE else None,
+        ),
+        augment=_resolve_augment(params.augment, spec, n_samples),
+    )
+
+
+def averaging_start(total_updates: int) -> int:
+    """Return the update from which the weights are averaged."""
+    return int((1 - _AVERAGED_SHARE) * total_updates)
+
+
+def _auto(value, resolved):
+    """Return what "auto" becomes, or the value that was given instead."""
+    return resolved if isinstance(value, str) and value == "auto" else value
+
+
+def _resolve_width(embed_dim, spec, n_samples):
+    """Return the width: by the size of an image, then by the number of images."""
+    width = step_value(_WIDTH, spec.n_features if spec.kind == "image" else 0)
+    return _auto(embed_dim, int(width * step_value(_WIDTH_FACTOR, n_samples)))
+
+
+def _resolve_heads(num_heads, embed_dim):
+    """Return the number of heads whose width comes closest to 32."""
+    divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
+    closest = min(divisors, key=lambda n: abs(math.log(embed_dim / n / _HEAD_DIM)))
+    return _auto(num_heads, closest)
+
+
+def _resolve_patch_embed(patch_embed, spec):
+    """Return the form of the patch embedding."""
+    if spec.kind == "sequence":
+        if patch_embed not in {"auto", "linear"}:
+            raise ValueError(
+                f"`patch_embed`={patch_embed!r} needs images; with "
+                "patch_size='precomputed' the patches are already cut, and only "
+                "'linear' (or 'auto') can embed them."
+            )
+        return "sequence"
+    return _auto(patch_embed, "overlap" if spec.kind == "image" else "linear")
+
+
+def resolve_patch_size(patch_size, spec: ImageSpec) -> tuple[int, int]:
+    """Return patch height and width in pixels.
+
+    Parameters
+    ----------
+    patch_size : int, tuple of two int, "auto" or "precomputed"
+        As given to the estimator.
+    spec : ImageSpec
+        What one image is.
+
+    Returns
+    -------
+    tuple of int
+        Height and width; one whole patch for a sequence of patches.
+
+    Raises
+    ------
+    ValueError
+        If the patch is larger than the image or the tuple has not two positive int.
+    """
+    if spec.kind == "sequence":
+        return 1, spec.width
+    if spec.kind == "table" and not isinstance(patch_size, tuple):
+        width = math.ceil(spec.width / _TABLE_PATCHES)
+        return 1, _auto(patch_size, width)
+    side = step_value(_PATCH_SIDE, min(spec.height, spec.width))
+    size = _auto(patch_size, side)
+    if not isinstance(size, tuple):
+        return size, size
+    if len(size) != 2 or not all(isinstance(n, Integral) and n > 0 for n in size):
+        raise ValueError(
+            f"`patch_size`={size!r} is not a size; expected a positive int, or a tuple "
+            "of two: (height, width) in pixels."
+        )
+    return size
+
+
+def _resolve_augment(augment, spec, n_samples):
+    """Return strengths of augmentation; only images are ever varied by "auto"."""
+    if augment is None:
+        return None
+    if not isinstance(augment, str):
+        strengths = augment.get_params()
+    elif augment == "auto" and (spec.kind != "image" or n_samples < 100):
+        return None
+    else:
+        strengths = _PRESETS["light" if augment == "auto" else augment]
+    if spec.kind != "image":
+        raise ValueError(
+            f"`augment`={augment!r} varies images, but X is a {spec.kind} of "
+            f"{spec.height} x {spec.width} values. Use augment='auto' or None."
+        )
+    return strengths
+
+
+_PRESETS = {
+    "light": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.1},
+    "photo": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.2, "flip": True}
+    | {"color": 0.3},
+}

@@ -1,0 +1,101 @@
+"""Run a network over images of any number, batch by batch."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skvit._training._batches import ImageData
+from skvit._training._device import autocast
+from skvit._training._threads import all_cores
+from skvit.nn import VisionTransformer
+
+_ACTIVATION_BYTES = 2**25  # a batch's activations, small enough to stay near the CPU
+_ACCELERATOR_FACTOR = 64
+_TENSORS_PER_BLOCK = 12  # of the tokens' size, alive at once in a block
+_MAX_BATCH = 4096
+
+
+def batch_size_for(module: VisionTransformer, device: torch.device) -> int:
+    """Return how many images to predict at once, by the memory that one takes."""
+    config = module.config
+    tokens = module.num_patches + module.num_prefix_tokens
+    numbers = tokens * (config.embed_dim * _TENSORS_PER_BLOCK)
+    numbers += config.num_heads * tokens * tokens
+    budget = _ACTIVATION_BYTES * (1 if device.type == "cpu" else _ACCELERATOR_FACTOR)
+    return max(1, min(_MAX_BATCH, budget // (4 * numbers)))
+
+
+def predict_logits(
+    module: VisionTransformer, data: ImageData, precision: str, n_views: int = 1
+) -> np.ndarray:
+    """Return the network's outputs for every image.
+
+    Parameters
+    ----------
+    module : VisionTransformer
+        The network in evaluation mode, on the data's device.
+    data : ImageData
+        Images.
+    precision : str
+        Type of the matrix products.
+    n_views : {1, 5, 9}, default=1
+        Number of shifted views of each image whose outputs are averaged.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, num_outputs)
+        Outputs in the type of the weights.
+
+    Raises
+    ------
+    MemoryError
+        If not even one image fits into the device's memory.
+    """
+    size = batch_size_for(module, data.device)
+    parts: list[np.ndarray] = []
+    start = 0
+    with all_cores(data.device), torch.inference_mode():
+        while start < len(data):
+            try:
+                images = data.inputs(slice(start, start + size))
+                with autocast(precision, data.device):
+                    logits = _mean_over_views(module, images, n_views)
+                parts.append(logits.cpu().numpy())
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                size = _smaller(size, error)
+                continue
+            start += len(images)
+    return np.concatenate(parts)
+
+
+def _smaller(size: int, error: RuntimeError) -> int:
+    """Return half the batch size after an allocation failed, or raise."""
+    out_of_memory = isinstance(error, torch.OutOfMemoryError)
+    if not out_of_memory and "can't allocate memory" not in str(error):
+        raise error
+    if size == 1:
+        raise MemoryError(
+            "One image does not fit into the memory of the device: use a larger "
+            "`patch_size`, or a smaller `embed_dim`."
+        ) from error
+    return size // 2
+
+
+def _mean_over_views(module: VisionTransformer, images: Tensor, n_views: int) -> Tensor:
+    """Return outputs averaged over views shifted by one pixel."""
+    if n_views == 1 or images.ndim == 3:
+        return module(images)
+    return torch.stack([module(view) for view in shifted_views(images, n_views)]).mean(
+        0
+    )
+
+
+def shifted_views(images: Tensor, n_views: int) -> list[Tensor]:
+    """Return the images as they are and shifted to four or eight neighbours.
+
+    Pixels that enter at an edge repeat the edge.
+    """
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    height, width = images.shape[-2:]
+    offsets = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (0, 2), (2, 0), (2, 2)]
+    return [padded[..., y : y + height, x : x + width] for y, x in offsets[:n_views]]
