@@ -1,0 +1,89 @@
+import pytest
+import torch
+from torch import nn
+
+from skvit.nn import set_generator
+from skvit.nn._dropout import (
+    Dropout,
+    DropPath,
+    KeepPatches,
+    PatchDropout,
+    make_drop_path,
+    make_dropout,
+)
+
+
+def seeded(module, seed=0):
+    set_generator(module, torch.Generator().manual_seed(seed))
+    return module.train()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_a_fraction_and_keeps_the_mean(rate):
+    dropped = seeded(Dropout(rate))(torch.ones(1000, 100))
+    assert (dropped == 0).float().mean() == pytest.approx(rate, abs=0.01)
+    assert dropped.mean() == pytest.approx(1, abs=0.05)
+    assert set(dropped.unique().tolist()) == {0, pytest.approx(1 / (1 - rate))}
+
+
+def test_drop_path_takes_whole_samples():
+    dropped = seeded(DropPath(0.3))(torch.ones(4000, 3, 2))
+    per_sample = dropped.flatten(1)
+    assert (per_sample == per_sample[:, :1]).all()
+    assert (per_sample[:, 0] == 0).float().mean() == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("module", [Dropout(0.5), DropPath(0.5)])
+def test_nothing_is_dropped_in_evaluation(module):
+    x = torch.ones(4, 3, 2)
+    assert module.eval()(x) is x
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.25, 12), (0.5, 8), (0.99, 1)])
+def test_patch_dropout_keeps_the_prefix_and_each_patch_with_its_rotation(rate, kept):
+    tokens = torch.arange(18.0).expand(5, 18)[..., None]
+    rotation = torch.arange(18.0)[:, None].expand(18, 4)
+    left, turned = seeded(PatchDropout(rate, 2))(tokens, rotation)
+    assert left.shape == (5, 2 + kept, 1)
+    assert turned.shape == (5, 1, 2 + kept, 4)
+    assert (left[:, :2, 0] == torch.tensor([0.0, 1.0])).all()
+    assert (turned[:, 0, :, 0] == left[..., 0]).all()
+    for sample in left[:, 2:, 0]:
+        assert len(sample.unique()) == kept
+        assert sample.min() >= 2
+
+
+def test_patch_dropout_differs_between_samples_and_stops_in_evaluation():
+    module = seeded(PatchDropout(0.5, 0))
+    tokens = torch.arange(64.0).expand(2, 64)[..., None]
+    left, turned = module(tokens, None)
+    assert turned is None
+    assert set(left[0, :, 0].tolist()) != set(left[1, :, 0].tolist())
+    assert module.eval()(tokens, None) == (tokens, None)
+    assert KeepPatches()(tokens, None) == (tokens, None)
+
+
+def test_draws_come_from_the_given_generator_alone():
+    state = torch.get_rng_state()
+    module = nn.Sequential(Dropout(0.5), DropPath(0.5))
+    x = torch.ones(8, 6, 4)
+    first, again = seeded(module, 1)(x), seeded(module, 1)(x)
+    other = seeded(module, 2)(x)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_without_a_generator_draws_are_torchs_own():
+    module = Dropout(0.5).train()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        first = module(torch.ones(50))
+        torch.manual_seed(3)
+        assert torch.equal(module(torch.ones(50)), first)
+
+
+def test_a_rate_of_zero_builds_nothing():
+    assert isinstance(make_dropout(0.0), nn.Identity)
+    assert isinstance(make_drop_path(0.0), nn.Identity)
+    assert repr(make_dropout(0.1)) == "Dropout(rate=0.1)"
