@@ -3,7 +3,9 @@
 import ast
 import io
 import re
+import sys
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ MAX_INHERITANCE = 2
 TESTED_ELSEWHERE = {
     "_utils/_sklearn.py": "only re-exports names, which every estimator's tests use",
 }
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL"}
 PARDON = re.compile(r"pragma: no (?:cover|branch)|noqa|type: ignore")
 REASONED_PARDON = re.compile(
     r"(?:pragma: no (?:cover|branch)|noqa: [A-Z]+\d+|type: ignore\[[\w-]+\])\W+\w+ \w+"
@@ -99,6 +102,12 @@ def body_length(function):
     """Lines from the first statement after the docstring to the end."""
     body = function.body[ast.get_docstring(function) is not None :]
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def imports(path):
+    """Dotted names of the modules that a module imports."""
+    plain = [a.name for node in nodes(path, ast.Import) for a in node.names]
+    return plain + [node.module for node in nodes(path, ast.ImportFrom)]
 
 
 def base_names(node):
@@ -193,6 +202,18 @@ def test_list_of_untested_modules_is_current():
 @each_module
 def test_imports_are_absolute(module):
     assert all(node.level == 0 for node in nodes(module, ast.ImportFrom))
+
+
+def test_imports_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = project["dependencies"] + extras["plot"] + extras["images"]
+    names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
+    names = {IMPORTED_AS.get(name, name) for name in names} | {"skvit"}
+    imported = {
+        name.partition(".")[0] for module in MODULES for name in imports(module)
+    }
+    assert imported - set(sys.stdlib_module_names) <= names
 
 
 @each_module
