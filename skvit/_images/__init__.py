@@ -1,0 +1,30 @@
+"""Everything about X before a tensor exists: NumPy arrays and nothing heavier."""
+
+from skvit._images._check import check_images
+from skvit._images._convert import from_images, to_images
+from skvit._images._geometry import (
+    grid_shape,
+    pad_amounts,
+    resolve_patch_size,
+    resolve_stride,
+)
+from skvit._images._patches import patchify, unpatchify
+from skvit._images._sequence import check_patch_sequence, check_patches
+from skvit._images._spec import ImageSpec
+from skvit._images._statistics import channel_statistics
+
+__all__ = [
+    "ImageSpec",
+    "channel_statistics",
+    "check_images",
+    "check_patch_sequence",
+    "check_patches",
+    "from_images",
+    "grid_shape",
+    "pad_amounts",
+    "patchify",
+    "resolve_patch_size",
+    "resolve_stride",
+    "to_images",
+    "unpatchify",
+]

@@ -1,0 +1,101 @@
+"""The one door for images."""
+
+from typing import Any
+
+import numpy as np
+
+from skvit._images._convert import to_images
+from skvit._images._numbers import (
+    check_features,
+    check_rows,
+    check_stack,
+    to_array_like,
+)
+from skvit._images._shape import check_image_shape, find_rows, find_stack
+from skvit._images._spec import ImageSpec
+
+
+def check_images(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    image_shape: Any = None,
+    channels: str = "auto",
+    spec: ImageSpec | None = None,
+) -> tuple[np.ndarray, ImageSpec]:
+    """Turn whatever holds images into one array.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Gets `n_features_in_` and `feature_names_in_`, or is held to them.
+    X : array-like, tensor or DataFrame
+        The images, as numbers of any real type, in one of these forms:
+
+        - (n_samples, height, width): gray;
+        - (n_samples, height, width, channels) or (n_samples, channels, height,
+          width), as `channels` says. With "auto", the channels are the axis of 1, 3
+          or 4, or those that make the images the known ones;
+        - (n_samples, n_features): flat rows. They are images of `image_shape`; without
+          it, gray images like those of `fit`, or squares of 8 x 8 or larger; any other
+          row is a table, which is an image one pixel high.
+
+        Lists, tuples, memory maps, PyTorch's tensors, pandas' and polars' frames and
+        whatever else NumPy can read are accepted.
+    reset : bool
+        Whether this is the input of `fit`.
+    image_shape : tuple of int or None, default=None
+        Size of one image before it was flattened: (height, width), (height, width,
+        channels) or (channels, height, width), as `channels` says. With "auto", the
+        channels are the one that is 1, 3 or 4. With "first", (height, width,
+        channels) is understood too where the first cannot be the channels; the values
+        still come channel by channel. An X that is not flat must agree.
+    channels : {"auto", "first", "last"}, default="auto"
+        Where the channels stand in X and in `image_shape`.
+    spec : ImageSpec or None, default=None
+        What `fit` found; None in `fit`.
+
+    Returns
+    -------
+    images : ndarray of shape (n_samples, height, width, channels)
+        The values in their own dtype; a view of X wherever X is an array.
+    spec : ImageSpec
+        What one image is: the one given, if one was given.
+
+    Raises
+    ------
+    TypeError
+        If X does not hold numbers or is sparse, or `image_shape` is not a tuple of
+        integers.
+    ValueError
+        If X is empty, has missing, infinite or complex values, another number of axes,
+        other images than `image_shape` or `spec` says, or several channels in flat
+        rows without `image_shape`; or if the axis of channels cannot be told.
+    """
+    declared = check_image_shape(image_shape, channels)
+    if declared is not None and spec is not None and declared.shape != spec.shape:
+        raise ValueError(
+            f"`image_shape` asks for images of {declared}, but "
+            f"{type(estimator).__name__} was fitted on images of {spec}."
+        )
+    X = to_array_like(X)
+    n_axes = len(X.shape)
+    if n_axes < 3:
+        X = check_rows(estimator, X, reset=reset)
+        found = find_rows(X.shape[1], declared, spec)
+    elif n_axes < 5:
+        X = check_stack(estimator, X)
+        source = (
+            f"{type(estimator).__name__} was fitted on"
+            if declared is None
+            else "`image_shape` asks for"
+        )
+        found = find_stack(X.shape, channels, declared or spec, source)
+        check_features(estimator, len(X), found.n_features, reset=reset)
+    else:
+        raise ValueError(
+            f"X of shape {tuple(X.shape)} has {n_axes} axes; images have at most 4: "
+            "(n_samples, height, width, channels)."
+        )
+    return to_images(X, found), found if spec is None else spec

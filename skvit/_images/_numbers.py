@@ -1,0 +1,194 @@
+"""Whatever holds numbers, as one real NumPy array; no copy where a view can do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite, check_array
+
+from skvit._images._blocks import iter_blocks
+from skvit._utils._sklearn import validate_data
+
+_ACCEPTED = (
+    "X must hold numbers: pixel values as an array, a list, a tensor or a data frame "
+    "of shape (n_samples, n_features), (n_samples, height, width), (n_samples, height, "
+    "width, channels) or (n_samples, channels, height, width)."
+)
+
+
+def to_array_like(X: Any) -> Any:
+    """Turn tensors and sequences into arrays; leave whatever has a shape as it is.
+
+    Parameters
+    ----------
+    X : object
+        What the user gave. PyTorch's tensors are known by their methods, so that
+        PyTorch need not be loaded.
+
+    Returns
+    -------
+    object
+        Something with a shape: an array, a data frame or a sparse matrix.
+
+    Raises
+    ------
+    TypeError
+        If a tensor cannot become an array.
+    ValueError
+        If X is a sequence of images of different sizes.
+    """
+    if hasattr(X, "detach") and hasattr(X, "numpy"):
+        return _tensor_to_array(X)
+    if hasattr(X, "shape"):
+        return X
+    if isinstance(X, list | tuple):
+        X = [_tensor_to_array(item) if hasattr(item, "detach") else item for item in X]
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        shapes = sorted({np.shape(item) for item in X if hasattr(item, "shape")})
+        if len(shapes) < 2:
+            raise ValueError(f"{error}\n{_ACCEPTED}") from error
+        raise ValueError(
+            f"X holds images of different shapes: {', '.join(map(str, shapes))}. "
+            "Bring them to one size first."
+        ) from error
+
+
+def _tensor_to_array(tensor: Any) -> np.ndarray:
+    """View a PyTorch tensor as an array, copying only what NumPy cannot view.
+
+    Raises
+    ------
+    TypeError
+        If the tensor is sparse or of a type that has no numbers.
+    """
+    try:
+        return tensor.numpy(force=True)
+    except TypeError:
+        pass  # bfloat16 and the 8-bit floats, which NumPy does not have
+    try:
+        return tensor.float().numpy(force=True)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"a tensor of dtype {tensor.dtype} and layout {tensor.layout} has no dense "
+            "array of numbers; convert it to a dense tensor of real numbers first."
+        ) from error
+
+
+def check_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Return flat rows as an array, with scikit-learn's own checks and messages.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Gets or is held to `n_features_in_` and `feature_names_in_`.
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Rows of values.
+    reset : bool
+        Whether this is the input of `fit`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        The values in their own dtype; numbers held as objects become float64.
+
+    Raises
+    ------
+    TypeError
+        If X does not hold numbers, or is sparse.
+    ValueError
+        If X has another number of axes or of features, no samples, or values that
+        are complex, missing or infinite.
+    """
+    with _explaining_refusal(X):
+        rows = validate_data(estimator, X, reset=reset, ensure_all_finite=False)
+    _check_real(rows)
+    _check_finite(estimator, rows)
+    return rows
+
+
+def check_stack(estimator: Any, X: Any) -> np.ndarray:
+    """Return an array of three or more axes after the same checks as `check_rows`.
+
+    Features are neither counted nor named: see `check_features`.
+
+    Raises
+    ------
+    TypeError
+        If X does not hold numbers.
+    ValueError
+        If X is empty, or has values that are complex, missing or infinite.
+    """
+    with _explaining_refusal(X):
+        stack = check_array(
+            X,
+            allow_nd=True,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
+    _check_real(stack)
+    if 0 in stack.shape:
+        raise ValueError(
+            f"X of shape {stack.shape} has no pixels; every axis must be at least 1."
+        )
+    _check_finite(estimator, stack)
+    return stack
+
+
+def check_features(
+    estimator: Any, n_samples: int, n_features: int, *, reset: bool
+) -> None:
+    """Set or check number and names of the features as for rows of that many.
+
+    Raises
+    ------
+    ValueError
+        If the estimator was fitted with another number of features.
+    """
+    stand_in = np.broadcast_to(np.float32(0), (n_samples, n_features))
+    validate_data(estimator, stand_in, reset=reset, skip_check_array=True)
+
+
+@contextmanager
+def _explaining_refusal(X: Any) -> Iterator[None]:
+    """Add what is accepted to scikit-learn's message if X does not hold numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If scikit-learn does.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if issparse(X) or np.asarray(X).dtype.kind not in "OSUVMm":
+            raise
+        message = f"{error}\n{_ACCEPTED}"
+        if isinstance(error, TypeError):
+            raise TypeError(message) from error
+        raise ValueError(message) from error
+
+
+def _check_real(array: np.ndarray) -> None:
+    """Raise unless the array holds real numbers.
+
+    Raises
+    ------
+    TypeError
+        If it holds dates, records or the like.
+    """
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"X has dtype {array.dtype}.\n{_ACCEPTED}")
+
+
+def _check_finite(estimator: Any, array: np.ndarray) -> None:
+    """Raise at missing or infinite values, block by block to spare memory."""
+    if array.dtype.kind != "f":
+        return
+    name = type(estimator).__name__
+    for block in iter_blocks(array.shape):
+        assert_all_finite(array[block], estimator_name=name, input_name="X")
