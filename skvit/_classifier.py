@@ -382,7 +382,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         ndarray of shape (n_samples,)
             Labels.
         """
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
 
     def predict_proba(self, X):
         """Return the probability of each class for each image.

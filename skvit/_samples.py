@@ -1,6 +1,7 @@
 """Images together with what training needs to know of them."""
 
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def check_weight(sample_weight, n_samples):
     """
     if sample_weight is None:
         return None
-    if np.ndim(sample_weight) == 0:
+    if isinstance(sample_weight, Number):
         sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
     weight = check_array(
         sample_weight,
