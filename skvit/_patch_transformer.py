@@ -2,6 +2,7 @@
 
 from copy import copy
 from itertools import product
+from math import prod
 from numbers import Integral
 
 import numpy as np
@@ -161,7 +162,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         draft.grid_shape_ = grid_shape(
             (spec.height, spec.width), draft.patch_size_, draft.stride_
         )
-        self.__dict__ = vars(draft)
+        self.__dict__ = draft.__dict__
         return self
 
     def transform(self, X):
@@ -236,7 +237,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         patches = check_patches(
-            self, X, np.prod(self.grid_shape_), np.prod(self._patch_shape)
+            self, X, prod(self.grid_shape_), prod(self._patch_shape)
         )
         images = unpatchify(patches, self.image_shape_, self.patch_size_, self.stride_)
         return from_images(images, self.image_spec_)

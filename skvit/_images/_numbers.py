@@ -159,8 +159,10 @@ def _explaining_refusal(X: Any) -> Iterator[None]:
 
     Raises
     ------
-    TypeError, ValueError
-        If scikit-learn does.
+    TypeError
+        If scikit-learn raises it.
+    ValueError
+        If scikit-learn raises it.
     """
     try:
         yield

@@ -57,14 +57,15 @@ def check_patch_sequence(
             "PatchTransformer(flatten=False), or give a patch size."
         )
     patches = check_stack(estimator, X)
-    found = ImageSpec(*patches.shape[1:], 1, kind="sequence", ndim=3)
+    n_samples, n_patches, n_values = patches.shape
+    found = ImageSpec(n_patches, n_values, 1, kind="sequence", ndim=3)
     if spec is not None and found != spec:
         raise ValueError(
             f"X holds {found.height} patches of {found.width} values, but "
             f"{type(estimator).__name__} was fitted on {spec.height} patches of "
             f"{spec.width} values."
         )
-    check_features(estimator, len(patches), found.n_features, reset=reset)
+    check_features(estimator, n_samples, found.n_features, reset=reset)
     return patches, found if spec is None else spec
 
 

@@ -40,7 +40,7 @@ def check_image_shape(image_shape: Any, channels: str) -> ImageSpec | None:
         return None
     sizes = _check_sizes(image_shape)
     if len(sizes) == 2:
-        return ImageSpec(*sizes, 1)
+        return _last((*sizes, 1))
     can_be_first, can_be_last = (sizes[i] in _CHANNEL_COUNTS for i in (0, -1))
     if channels == "first" and can_be_last and not can_be_first:
         return replace(_last(sizes), channels_first=True)
@@ -79,12 +79,14 @@ def _check_sizes(image_shape: Any) -> tuple[int, ...]:
 
 def _last(sizes: tuple[int, ...]) -> ImageSpec:
     """Read three sizes as height, width, channels."""
-    return ImageSpec(*sizes)
+    height, width, channels = sizes
+    return ImageSpec(height, width, channels)
 
 
 def _first(sizes: tuple[int, ...]) -> ImageSpec:
     """Read three sizes as channels, height, width."""
-    return ImageSpec(*sizes[1:], sizes[0], channels_first=True)
+    channels, height, width = sizes
+    return ImageSpec(height, width, channels, channels_first=True)
 
 
 def _ambiguity(what: str, *, both: bool) -> str:
@@ -176,7 +178,7 @@ def _readings(shape: tuple[int, ...], channels: str) -> list[ImageSpec]:
     """List what one image of an X of that shape can be."""
     sizes = shape[1:]
     if len(sizes) == 2:
-        return [ImageSpec(*sizes, 1, ndim=3)]
+        return [replace(_last((*sizes, 1)), ndim=3)]
     ways = {"last": [_last], "first": [_first], "auto": [_last, _first]}[channels]
     return [read(sizes) for read in ways]
 
