@@ -178,7 +178,9 @@ def convolve(image, kernel):
     """3 x 3 convolution of (channels, height, width) with zeros around."""
     _, height, width = image.shape
     padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
-    windows = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    windows = [
+        padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)
+    ]
     return np.einsum("ock,kcyx->oyx", kernel.reshape(*kernel.shape[:2], 9), windows)
 
 
@@ -231,7 +233,9 @@ def embed(config, weights, image):
             matrix = np.array([cut(kernel, *config.patch_size)[0] for kernel in matrix])
         embeddings = x @ matrix.T + weights[name + "bias"]
     if config.patch_norm_after:
-        embeddings = layer_norm(embeddings, weights, name + "norm_after", config.norm_eps)
+        embeddings = layer_norm(
+            embeddings, weights, name + "norm_after", config.norm_eps
+        )
     return patches, embeddings
 
 
@@ -240,7 +244,10 @@ def places(config):
     sizes = config.grid
     measure = config.pos_grid or sizes
     return [
-        tuple((i + 0.5) * m / n - 0.5 for i, m, n in zip(cell, measure, sizes, strict=True))
+        tuple(
+            (i + 0.5) * m / n - 0.5
+            for i, m, n in zip(cell, measure, sizes, strict=True)
+        )
         for cell in itertools.product(*map(range, sizes))
     ]
 
@@ -248,7 +255,9 @@ def places(config):
 def positions(config, weights):
     """What is added to each token; zeros where nothing is."""
     width, prefix = config.embed_dim, config.num_prefix_tokens
-    has_class = config.pool == "token" if config.class_token is None else config.class_token
+    has_class = (
+        config.pool == "token" if config.class_token is None else config.class_token
+    )
     has_row = has_class and config.pos_embed_token
     table = np.zeros((prefix + config.num_patches, width))
     if config.pos_embed == "learned":
@@ -417,5 +426,9 @@ def test_network_is_the_formulas(number):
             if key in expected:
                 value = tensor if name == "positions" else tensor[n]
                 np.testing.assert_allclose(
-                    value.detach().numpy(), expected[key], rtol=1e-10, atol=1e-10, err_msg=name
+                    value.detach().numpy(),
+                    expected[key],
+                    rtol=1e-10,
+                    atol=1e-10,
+                    err_msg=name,
                 )
