@@ -59,11 +59,9 @@ class Augmentation:
 
     def _move(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Shift, turn, resize and mirror with one resampling."""
-        theta = draw_affine(
-            len(images),
-            (self.shift, self.rotate, self.scale, self.flip),
-            generator,
-        ).to(images)
+        n, _, height, width = images.shape  # batch, channels, rows, columns
+        strengths = (self.shift, self.rotate, self.scale, self.flip)
+        theta = draw_affine(n, strengths, height / width, generator).to(images)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(
             images,
@@ -120,6 +118,7 @@ def _symmetric(n: int, half_width: float, generator: torch.Generator) -> Tensor:
 def draw_affine(
     n: int,
     strengths: tuple[float, float, float, bool],
+    aspect: float,
     generator: torch.Generator,
 ) -> Tensor:
     """Draw affine maps from output to input coordinates, both in [-1, 1].
@@ -130,6 +129,8 @@ def draw_affine(
         Number of maps.
     strengths : tuple of (shift, rotate, scale, flip)
         As in `Augmentation`.
+    aspect : float
+        Height of an image over its width, without which a rotation would shear it.
     generator : torch.Generator
         Source of every draw.
 
@@ -147,7 +148,7 @@ def draw_affine(
     # a shift by the whole side is 2 in coordinates from -1 to 1
     dx, dy = _symmetric(2 * n, 2 * shift, generator).view(2, n)
     cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
-    rows = (cos * mirror, -sin, dx, sin * mirror, cos, dy)
+    rows = (cos * mirror, -sin * aspect, dx, sin * mirror / aspect, cos, dy)
     return torch.stack(rows, dim=1).view(n, 2, 3)
 
 
