@@ -94,8 +94,10 @@ class ViTConfig:
         earlier blocks have proportionally less, the first none.
     patch_drop_rate : float, default=0.0
         Fraction of patches left out in training.
-    patch_norm_before, patch_norm_after : bool, default=False
-        Layer norm of a flattened patch, and of its embedding.
+    patch_norm_before : bool, default=False
+        Whether flattened patches are layer-normalised; "shifted" ones always are.
+    patch_norm_after : bool, default=False
+        Whether the embeddings of patches are layer-normalised.
     norm_after_pool : bool, default=None
         Whether the last layer norm follows the pooling instead of preceding it.
         `None`: only where `pool="mean"`.

@@ -105,6 +105,14 @@ def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
     generator : torch.Generator or None
         Source of the draws in training; one on the network's device spares a copy.
         `None` is torch's own generator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvit.nn import ViTConfig, VisionTransformer, set_generator
+    >>> config = ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, drop_rate=0.1)
+    >>> network = VisionTransformer(config)
+    >>> set_generator(network, torch.Generator().manual_seed(0))
     """
     for part in module.modules():
         if isinstance(part, RandomModule):

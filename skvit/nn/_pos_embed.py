@@ -118,9 +118,11 @@ def resample_pos_embed(
     table : Tensor of shape (num_token_positions + num_patches, embed_dim)
         Positions of the tokens in front, which stay as they are, then of the patches
         row by row.
-    old_grid, new_grid : tuple of int
-        Rows and columns of patches. Equal numbers of patches in another grid are
-        resampled like any others.
+    old_grid : tuple of int
+        Rows and columns of patches that the table was made for.
+    new_grid : tuple of int
+        Rows and columns wanted. Equal numbers of patches in another grid are resampled
+        like any others.
     num_token_positions : int, default=0
         Positions in front that belong to no patch.
 

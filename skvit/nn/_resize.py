@@ -67,8 +67,10 @@ def change_size(
         The network's choices.
     state_dict : mapping of str to Tensor
         Its weights, which are left as they are.
-    image_size, patch_size : tuple of int, default=None
-        New height and width, in pixels; `None` keeps the old.
+    image_size : tuple of int, default=None
+        New height and width of an image, in pixels; `None` keeps the old.
+    patch_size : tuple of int, default=None
+        New height and width of a patch, in pixels; `None` keeps the old.
 
     Returns
     -------

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skvit.nn import Record, ViTConfig, VisionTransformer, attention_weights
+from skvit.nn import Record, VisionTransformer, ViTConfig, attention_weights
 from skvit.nn import _attention as module
 from skvit.nn._attention import Attention, is_explicit_faster
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skvit.nn import Record, ViTConfig, VisionTransformer
+from skvit.nn import Record, VisionTransformer, ViTConfig
 from skvit.nn._block import LayerScale, SwiGLU, make_activation
 
 SMALL = ViTConfig((8, 12), (4, 4), 2, 3, 16, 3, 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvit.nn import Record, ViTConfig, VisionTransformer
+from skvit.nn import Record, VisionTransformer, ViTConfig
 
 SMALL = ViTConfig((8, 12), (4, 4), 2, 3, 16, 1, 4, pool="mean")
 

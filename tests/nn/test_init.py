@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvit.nn import ViTConfig, VisionTransformer
+from skvit.nn import VisionTransformer, ViTConfig
 from skvit.nn._init import fill_normal, fill_trunc_normal, fill_uniform, init_linear
 
 CONFIG = ViTConfig((32, 32), (8, 8), 3, 10, 96, 2, 3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import erf
 
-from skvit.nn import Record, ViTConfig, VisionTransformer
+from skvit.nn import Record, VisionTransformer, ViTConfig
 
 # Values of every switch. A name with a slash stands for a choice of several fields.
 SWITCHES = {
@@ -162,7 +162,7 @@ def pad(image, config):
 
 def shift(image, rows, columns):
     """The image and its four diagonal neighbours at half a patch."""
-    channels, height, width = image.shape
+    _, height, width = image.shape
     copies = [image]
     for down, right in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
         copy = np.zeros_like(image)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from skvit.nn import (
     Record,
-    ViTConfig,
     VisionTransformer,
+    ViTConfig,
     conv_to_linear,
     linear_to_conv,
 )

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from skvit.nn import (
     Record,
-    ViTConfig,
     VisionTransformer,
+    ViTConfig,
     resample_pos_embed,
     sincos_1d,
     sincos_2d,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skvit.nn import PRESETS, ViTConfig, VisionTransformer
+from skvit.nn import PRESETS, VisionTransformer, ViTConfig
 
 
 # Parameters of the published models with 16 x 16 patches at 224 x 224 and 1000

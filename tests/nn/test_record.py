@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skvit.nn import Record, ViTConfig, VisionTransformer
+from skvit.nn import Record, VisionTransformer, ViTConfig
 
 CONFIG = ViTConfig((8, 8), (4, 4), 1, 3, 8, 2, 2)
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from skvit.nn import (
     Record,
-    ViTConfig,
     VisionTransformer,
+    ViTConfig,
     change_size,
     conv_to_linear,
     resample_pos_embed,

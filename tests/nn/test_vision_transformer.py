@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skvit.nn import Record, ViTConfig, VisionTransformer, set_generator
+from skvit.nn import Record, VisionTransformer, ViTConfig, set_generator
 
 SMALL = ViTConfig((8, 12), (4, 4), 2, 3, 16, 2, 4)
 VARIANTS = [
