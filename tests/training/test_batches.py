@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from skvit._training import ImageData, Normalizer
+from skvit._training._batches import OrderedBatches, TrainBatches, to_tensor
+
+CPU = torch.device("cpu")
+KINDS = ["u1", "?", "i1", "i2", "u2", "i8", "f2", "f4", "f8", ">f4", ">i2"]
+
+
+def raw_images(kind="u1", shape=(7, 5, 6, 3)):
+    values = np.random.default_rng(0).integers(0, 100, size=shape)
+    return values.astype(np.dtype(kind))
+
+
+def normalizer(channels=3, dtype=torch.float64):
+    return Normalizer(np.arange(channels) + 1.5, np.arange(channels) + 2.5, dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normalizer_is_the_formula_whatever_the_type(kind, dtype):
+    images = raw_images(kind)
+    normalize = normalizer(dtype=dtype)
+    result = normalize(to_tensor(images))
+    expected = (images.astype("f8") - normalize.mean) / normalize.std
+    np.testing.assert_allclose(result, expected.transpose(0, 3, 1, 2), rtol=1e-5)
+    assert result.dtype == dtype
+    assert result.is_contiguous()
+
+
+def test_normalizer_keeps_the_axes_of_sequences():
+    patches = raw_images(shape=(4, 9, 16))
+    result = Normalizer(np.array([3.0]), np.array([2.0]), torch.float64)(
+        to_tensor(patches)
+    )
+    np.testing.assert_allclose(result, (patches - 3.0) / 2.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_keep_values_and_type(kind):
+    images = raw_images(kind)
+    tensor = to_tensor(images)
+    assert tensor.numpy().dtype == images.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(tensor, images)
+
+
+def test_tensors_are_copies_of_any_layout(tmp_path):
+    images = raw_images()
+    mapped = np.memmap(tmp_path / "images", "u1", "w+", shape=images.shape)
+    mapped[:] = images
+    locked = images.copy()
+    locked.setflags(write=False)
+    backwards = np.asfortranarray(images)[::-1, :, ::-2]
+    for array in (images, mapped, locked, backwards):
+        tensor = to_tensor(array)
+        np.testing.assert_array_equal(tensor, array)
+        assert not np.shares_memory(tensor.numpy(), array)
+
+
+@pytest.mark.parametrize("index", [slice(2, 5), torch.tensor([4, 0, 0])])
+def test_data_hands_out_rows_with_their_labels_and_weights(index):
+    images, target = raw_images(), np.arange(7)
+    weight = np.linspace(0, 2, 7)
+    data = ImageData(images, normalizer(), CPU, target, weight)
+    rows = index if isinstance(index, slice) else index.numpy()
+    expected = normalizer()(to_tensor(images[rows]))
+    assert len(data) == 7
+    assert torch.equal(data.inputs(index), expected)
+    labels, weights = data.labels(index)
+    np.testing.assert_array_equal(labels, target[rows])
+    np.testing.assert_array_equal(weights, weight[rows])
+
+
+def test_data_without_labels_or_weights():
+    images = raw_images()
+    assert ImageData(images, normalizer(), CPU).labels(slice(2)) == (None, None)
+    labels, weights = ImageData(images, normalizer(), CPU, np.arange(7)).labels(
+        slice(2)
+    )
+    assert labels.tolist() == [0, 1]
+    assert weights is None
+
+
+def test_weights_come_in_the_type_of_the_network():
+    data = ImageData(
+        raw_images(), normalizer(dtype=torch.float32), CPU, np.arange(7), np.ones(7)
+    )
+    assert data.labels(slice(None))[1].dtype == torch.float32
+
+
+def numbered(n):
+    """Return data whose images show their own number, which is also their label."""
+    numbers = np.arange(n)
+    images = np.broadcast_to(numbers[:, None, None, None], (n, 2, 2, 1))
+    unscaled = Normalizer(np.zeros(1), np.ones(1), torch.float64)
+    return ImageData(images, unscaled, CPU, numbers)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(23, 8), (24, 8), (5, 8), (9, 1)])
+def test_a_pass_takes_every_image_once_in_batches_of_like_size(n, batch_size):
+    batches = TrainBatches(numbered(n), batch_size, torch.Generator())
+    parts = list(batches)
+    sizes = [len(images) for images, _ in parts]
+    assert len(batches) == len(parts) == int(np.ceil(n / batch_size))
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    for images, (labels, weights) in parts:
+        assert torch.equal(images[:, 0, 0, 0].long(), labels)
+        assert weights is None
+    seen = torch.cat([labels for _, (labels, _) in parts])
+    assert seen.sort().values.tolist() == list(range(n))
+
+
+@pytest.mark.usefixtures("rng_is_untouched")
+def test_order_is_the_generators():
+    generator = torch.Generator().manual_seed(5)
+    batches = TrainBatches(numbered(23), 8, generator)
+
+    def order():
+        return torch.cat([labels for _, (labels, _) in batches]).tolist()
+
+    first, second = order(), order()
+    assert first != second
+    expected = torch.Generator().manual_seed(5)
+    for passed in (first, second):
+        assert passed == torch.randperm(23, generator=expected).tolist()
+
+
+def test_ordered_batches_keep_the_order():
+    parts = list(OrderedBatches(numbered(23), 10))
+    assert [len(images) for images, _ in parts] == [10, 10, 3]
+    seen = torch.cat([labels for _, (labels, _) in parts])
+    assert seen.tolist() == list(range(23))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident", [True, False])
+def test_batches_reach_the_accelerator(device, resident, monkeypatch):
+    monkeypatch.setattr(ImageData, "_fits_on_device", lambda _: resident)
+    data = ImageData(raw_images(), normalizer(), torch.device(device), np.arange(7))
+    here = ImageData(raw_images(), normalizer(), CPU, np.arange(7))
+    index = torch.tensor([6, 1, 1])
+    assert data.inputs(index).device.type == device
+    torch.testing.assert_close(data.inputs(index).cpu(), here.inputs(index))
+    assert data.labels(index)[0].cpu().tolist() == [6, 1, 1]
