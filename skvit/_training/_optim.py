@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-# Parts that are added to or normalise the tokens: shrinking them towards zero has no
-# regularising meaning.
-_NO_DECAY = ("pos", "token", "probe", "gamma", "temperature", "scale")
+# Tables of vectors that stand among the tokens or are added to them: shrinking them
+# towards zero has no regularising meaning.
+_NO_DECAY = ("prefix.", "pos_embed.")
 _MUON_MOMENTUM = 0.95
 
 
@@ -20,8 +20,7 @@ def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        own_name = name.lower()
-        spared = parameter.ndim < 2 or any(word in own_name for word in _NO_DECAY)
+        spared = parameter.ndim < 2 or name.startswith(_NO_DECAY)
         (spare if spared else decay).append(parameter)
     return decay, spare
 
