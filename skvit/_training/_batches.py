@@ -101,10 +101,14 @@ class ImageData(torch.utils.data.Dataset):
             at = index if isinstance(index, slice) else index.to(self.device)
             return self.normalize(self._resident[at])
         rows = index if isinstance(index, slice) else index.numpy()
-        raw = to_tensor(self.images[rows])
+        return self.normalize(self._moved(to_tensor(self.images[rows])))
+
+    def _moved(self, raw: Tensor) -> Tensor:
+        """Return raw values on the device."""
         if self.device.type == "cuda":
-            raw = raw.pin_memory()
-        return self.normalize(raw.to(self.device, non_blocking=True))
+            return raw.pin_memory().to(self.device, non_blocking=True)
+        # Apple's devices hold neither doubles nor every kind of integer.
+        return raw.to(self.normalize.dtype).to(self.device)
 
     def labels(self, index: Tensor | slice) -> tuple[Tensor | None, Tensor | None]:
         """Return class indices and weights on the device."""
@@ -115,11 +119,7 @@ class ImageData(torch.utils.data.Dataset):
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
-    """Copy an array of any layout and byte order into a tensor.
-
-    Doubles become single precision where the machine's device needs it later; here
-    every value keeps its type, so that unsigned bytes stay bytes on their way.
-    """
+    """Copy an array of any layout and byte order into a tensor of the same type."""
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
 
 

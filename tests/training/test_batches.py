@@ -90,6 +90,14 @@ def test_weights_come_in_the_type_of_the_network():
     assert data.labels(slice(None))[1].dtype == torch.float32
 
 
+def test_values_reach_other_devices_in_the_type_of_the_network():
+    data = ImageData(
+        raw_images("f8"), normalizer(dtype=torch.float32), torch.device("meta")
+    )
+    moved = data._moved(to_tensor(data.images))
+    assert (moved.device.type, moved.dtype) == ("meta", torch.float32)
+
+
 def numbered(n):
     """Return data whose images show their own number, which is also their label."""
     numbers = np.arange(n)
