@@ -1,0 +1,246 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from skorch.callbacks import Callback
+from torch.profiler import ProfilerActivity
+
+from skvit._training import Augmentation, ImageData, Streams, ViTNet
+from skvit._training._net import WeightedCrossEntropy
+
+CPU = torch.device("cpu")
+
+
+def make_net(module, plan, seed=0, device=CPU, **settings):
+    return ViTNet(module, plan, Streams.on(device, seed), device=device, **settings)
+
+
+def logits_and_labels(n=6, n_classes=4):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, n_classes)), rng.integers(n_classes, size=n)
+
+
+def cross_entropy(logits, target, weight, smoothing):
+    """Return the weighted mean of cross-entropies, one row at a time."""
+    total, n_classes = 0.0, logits.shape[1]
+    for row, label, w in zip(log_softmax(logits, axis=1), target, weight, strict=True):
+        wanted = np.full(n_classes, smoothing / n_classes)
+        wanted[label] += 1 - smoothing
+        total -= w * (wanted * row).sum()
+    return total / len(logits)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_of_hard_and_of_soft_targets_is_the_loop(smoothing, weighted):
+    logits, target = logits_and_labels()
+    weight = np.linspace(0.5, 1.5, len(target)) if weighted else None
+    expected = cross_entropy(
+        logits, target, np.ones(len(target)) if weight is None else weight, smoothing
+    )
+    loss = WeightedCrossEntropy(smoothing)
+    logits, target = torch.from_numpy(logits), torch.from_numpy(target)
+    weight = None if weight is None else torch.from_numpy(weight)
+    assert loss(logits, target, weight).item() == pytest.approx(expected, abs=1e-13)
+    soft = loss.soft_target(target, weight, logits, 4)
+    assert soft.dtype == logits.dtype
+    assert loss(logits, soft).item() == pytest.approx(expected, abs=1e-13)
+
+
+class Epochs(Callback):
+    """A user's callback that keeps what it is told."""
+
+    def __init__(self):
+        self.rows, self.losses, self.gradients = [], [], 0
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, **_):
+        self.losses.append((training, len(batch[0]), loss.item()))
+
+    def on_grad_computed(self, net, named_parameters, **_):
+        self.gradients += all(p.grad is not None for _, p in named_parameters)
+
+    def on_epoch_end(self, net, dataset_train=None, **_):
+        self.rows.append(dict(net.history[-1]))
+
+
+def test_history_and_callbacks_see_every_epoch(make_module, make_plan, make_data):
+    mine = Epochs()
+    net = make_net(make_module(), make_plan(), callbacks=[("mine", mine)])
+    net.fit(make_data(), None)
+    assert net.history[:, "epoch"] == [1, 2, 3]
+    assert len(net.history[:, "train_loss"]) == 3
+    assert [row["epoch"] for row in mine.rows] == [1, 2, 3]
+    assert mine.gradients == 9
+    sizes, losses = np.array([loss[1:] for loss in mine.losses]).T.reshape(2, 3, 3)
+    np.testing.assert_allclose(
+        net.history[:, "train_loss"], np.average(losses, axis=1, weights=sizes)
+    )
+
+
+def test_a_net_has_no_callbacks_of_its_own(make_module, make_plan):
+    assert make_net(make_module(), make_plan()).initialize().callbacks_ == []
+
+
+def ancestors(event):
+    while event is not None:
+        yield event.name
+        event = event.cpu_parent
+
+
+def count_waits(module, plan, data, device=CPU):
+    """Return how many numbers one epoch of training reads back from tensors.
+
+    On a CPU the fused AdamW keeps its step number in a tensor in main memory and reads
+    it there; on an accelerator it stays on the device.
+    """
+    net = make_net(module, plan, device=device).initialize()
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as profile:
+        net.fit_loop(data)
+    return sum(
+        event.name == "aten::_local_scalar_dense"
+        and "aten::_fused_adamw_" not in ancestors(event)
+        for event in profile.events()
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_one_wait_for_the_device_per_epoch(
+    make_module, make_plan, make_data, optimizer
+):
+    plan = make_plan(
+        max_epochs=1,
+        optimizer=optimizer,
+        clip_norm=1.0,
+        averaging=0.9,
+        augmentation=Augmentation(shift=0.1, color=0.1, erase=0.2),
+        precision="float32",
+    )
+    module = make_module(torch.float32, drop_rate=0.1, drop_path_rate=0.1)
+    data = make_data(80, torch.float32, weight=np.ones(80))  # ten batches
+    assert count_waits(module, plan, data) == 1
+
+
+def test_only_draws_on_the_host_are_read_when_images_are_mixed(
+    make_module, make_plan, make_data, monkeypatch
+):
+    plan = make_plan(max_epochs=1, augmentation=Augmentation(mixup=0.5))
+    monkeypatch.setattr("skvit._training._augment._beta", lambda *_: 0.3)
+    assert count_waits(make_module(depth=1), plan, make_data(80)) == 1
+
+
+@pytest.mark.parametrize("total", [None, 9])
+def test_rates_follow_the_schedule(make_module, make_plan, make_data, total):
+    rates = []
+
+    class Rates(Callback):
+        def on_batch_end(self, net, **_):
+            rates.append(net.learning_rate)
+
+    plan = make_plan(warmup=2, total_updates=total, final_rate=0.1, learning_rate=0.5)
+    make_net(make_module(), plan, callbacks=[Rates()]).fit(make_data(), None)
+    progress = np.arange(1, 8) / 7
+    decay = 0.1 + 0.9 * (1 + np.cos(np.pi * progress)) / 2
+    expected = [0.25, 0.5, *(np.full(7, 0.5) if total is None else 0.5 * decay)]
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_gradients_are_clipped(make_module, make_plan, make_data, monkeypatch):
+    norms = []
+
+    class Norms(Callback):
+        def on_batch_end(self, net, **_):
+            gradients = [p.grad.flatten() for p in net.module_.parameters()]
+            norms.append(torch.cat(gradients).norm().item())
+
+    for limit in (None, 1e-3):
+        plan = make_plan(max_epochs=1, clip_norm=limit)
+        make_net(make_module(), plan, callbacks=[Norms()]).fit(make_data(), None)
+    assert min(norms[:3]) > 1e-2
+    np.testing.assert_allclose(norms[3:], 1e-3, rtol=1e-2)
+
+
+def test_mixing_trains_on_mixed_pairs(make_module, make_plan, make_data):
+    net = make_net(
+        make_module(),
+        make_plan(augmentation=Augmentation(mixup=1.0), label_smoothing=0.1),
+    ).initialize()
+    data = make_data(6, weight=np.linspace(0.5, 1.5, 6))
+    images, (target, weight) = data.inputs(slice(None)), data.labels(slice(None))
+    net.streams.host.manual_seed(3)
+    loss = net._training_loss(images, (target, weight))
+    smooth = 0.9 * np.eye(3)[data.target] + 0.1 / 3
+    mixed, soft = Augmentation(mixup=1.0).pairs(
+        images,
+        torch.from_numpy(smooth * data.weight[:, None]),
+        torch.Generator().manual_seed(3),
+    )
+    logits = net.module_(mixed).detach().numpy()
+    expected = -(soft.numpy() * log_softmax(logits, axis=1)).sum(axis=1).mean()
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_logits_are_in_the_type_of_the_weights(
+    make_module, make_plan, make_data, precision
+):
+    plan = make_plan(precision=precision)
+    net = make_net(make_module(torch.float32), plan)
+    net.fit(make_data(dtype=torch.float32), None)
+    assert net.infer(torch.zeros(2, 1, 8, 8)).dtype == torch.float32
+    assert np.isfinite(net.history[:, "train_loss"]).all()
+    assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
+
+
+def test_reduced_precision_loses_little(make_module, make_plan, make_data):
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        net = make_net(make_module(torch.float32), make_plan(precision=precision))
+        net.fit(make_data(dtype=torch.float32), None)
+        losses.append(net.history[:, "train_loss"])
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_compiling_is_asked_of_torch(make_module, make_plan, make_data, monkeypatch):
+    compiled = []
+
+    def fake_compile(forward):
+        compiled.append(forward)
+        return forward
+
+    monkeypatch.setattr(torch, "compile", fake_compile)
+    module = make_module()
+    make_net(module, make_plan(compile=True, max_epochs=1)).fit(make_data(), None)
+    assert compiled == [module.forward]
+
+
+def test_prediction_takes_arrays(make_module, make_plan, make_data):
+    data, module = make_data(), make_module()
+    net = make_net(
+        module,
+        make_plan(),
+        make_data=lambda X, y: ImageData(X, data.normalize, CPU, y),
+        predict_nonlinearity=lambda logits: torch.softmax(logits, dim=1),
+    ).initialize()
+    expected = torch.softmax(module.eval()(data.inputs(slice(None))), dim=1)
+    np.testing.assert_allclose(net.predict_proba(data.images), expected.detach())
+    assert net.get_dataset(data) is data
+
+
+@pytest.mark.gpu
+def test_an_epoch_on_the_accelerator(device, make_module, make_plan, make_data):
+    place = torch.device(device)
+    plan = make_plan(augmentation=Augmentation(shift=0.1, erase=0.2))
+    net = make_net(make_module(device=place), plan, device=place)
+    net.fit(make_data(device=place), None)
+    assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
+
+
+@pytest.mark.gpu
+def test_one_wait_for_the_accelerator_per_epoch(
+    device, make_module, make_plan, make_data
+):
+    place = torch.device(device)
+    plan = make_plan(max_epochs=1, clip_norm=1.0, averaging=0.9, precision="float32")
+    module = make_module(torch.float32, place, drop_rate=0.1)
+    assert count_waits(module, plan, make_data(80, torch.float32, place), place) == 1
