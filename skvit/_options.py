@@ -17,7 +17,13 @@ class OptionGroup(BaseEstimator):
     _parameter_constraints: dict = {}
 
     def check(self):
-        """Raise an error that names the first option with an invalid value."""
+        """Raise an error that names the first option with an invalid value.
+
+        Returns
+        -------
+        self : OptionGroup
+            The options, valid.
+        """
         self._validate_params()
         return self
 
