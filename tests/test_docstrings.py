@@ -3,6 +3,7 @@
 import ast
 import builtins
 import inspect
+import re
 from importlib import import_module
 
 import pandas as pd
@@ -57,12 +58,23 @@ def fitted(request, digits):
 def fitted_names(estimator):
     """Public attributes of the object and public properties of its class."""
     own = {name for name in vars(estimator) if not name.startswith("_")}
-    properties = inspect.getmembers(
-        type(estimator), lambda value: isinstance(value, property)
-    )
-    return (own | {name for name, _ in properties if name.endswith("_")}) - set(
-        estimator.get_params()
-    )
+    properties = {
+        name
+        for name, value in inspect.getmembers(type(estimator))
+        if isinstance(value, property) and re.fullmatch(r"[a-z]\w*_", name)
+    }
+    return (own | properties) - set(estimator.get_params())
+
+
+def entries(value, section):
+    """Name, type and text of each thing that a section describes."""
+    for entry in FunctionDoc(value)[section]:
+        for name in entry.name.split(", "):
+            yield name.lstrip("*"), entry.type, entry.desc
+
+
+def documented_attributes(estimator):
+    return {name for name, _, _ in entries(type(estimator), "Attributes")}
 
 
 @pytest.mark.parametrize("name", CALLABLES)
@@ -73,14 +85,13 @@ def test_numpydoc(name):
 
 @pytest.mark.parametrize("name", CALLABLES)
 def test_defaults_are_those_of_the_signature(name):
-    parameters = inspect.signature(CALLABLES[name]).parameters
-    for entry in FunctionDoc(CALLABLES[name])["Parameters"]:
-        _, stated, default = entry.type.partition("default=")
-        actual = parameters[entry.name.lstrip("*")].default
+    for parameter, kind, _ in entries(CALLABLES[name], "Parameters"):
+        actual = inspect.signature(CALLABLES[name]).parameters[parameter].default
+        _, stated, default = kind.partition("default=")
         if stated:
-            assert ast.literal_eval(default) == actual, entry.name
+            assert ast.literal_eval(default) == actual, parameter
         else:
-            assert actual is inspect.Parameter.empty or actual is None, entry.name
+            assert actual in {inspect.Parameter.empty, None}, parameter
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -90,21 +101,19 @@ def test_examples_are_given(name):
 
 @pytest.mark.parametrize("name", CALLABLES)
 def test_raises_names_exceptions(name):
-    for entry in FunctionDoc(CALLABLES[name])["Raises"]:
-        homes = (builtins, sklearn.exceptions, skvit.exceptions)
-        found = [getattr(home, entry.type, None) for home in homes]
-        assert any(inspect.isclass(kind) for kind in found), entry.type
-        assert any(line.strip() for line in entry.desc)
+    homes = (builtins, sklearn.exceptions, skvit.exceptions)
+    for _, error, condition in entries(CALLABLES[name], "Raises"):
+        assert any(inspect.isclass(getattr(home, error, None)) for home in homes), error
+        assert condition
 
 
 def test_attributes_exist_after_fit(fitted):
-    documented = {entry.name for entry in FunctionDoc(type(fitted))["Attributes"]}
+    documented = documented_attributes(fitted)
     assert [name for name in documented if not hasattr(fitted, name)] == []
 
 
 def test_fitted_attributes_are_documented(fitted):
-    documented = {entry.name for entry in FunctionDoc(type(fitted))["Attributes"]}
-    assert fitted_names(fitted) <= documented
+    assert fitted_names(fitted) <= documented_attributes(fitted)
 
 
 @pytest.mark.parametrize("name", OBJECTS)

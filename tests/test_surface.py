@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 import skvit
 
 HEAVY = {"torch", "skorch", "matplotlib", "PIL"}
+# What scorers are given in place of a classifier; users never meet it.
+INTERNAL = {"PredictedClassifier"}
 PUBLIC_MODULES = ["skvit", "skvit.exceptions", "skvit.nn"]
 
 
@@ -49,7 +51,7 @@ def estimators(base=BaseEstimator):
 def test_all_is_complete():
     for module in walk_packages(skvit.__path__, "skvit."):
         import_module(module.name)
-    found = {cls.__name__ for cls in estimators()}
+    found = {cls.__name__ for cls in estimators()} - INTERNAL
     assert found | {"__version__"} == set(skvit.__all__)
 
 
@@ -79,7 +81,7 @@ def test_import_prints_nothing():
     [
         "import skvit",
         "from skvit import PatchTransformer",
-        "import skvit; skvit.PatchTransformer().fit_transform([[[0, 1], [2, 3]]])",
+        "import skvit; skvit.PatchTransformer().fit_transform([[[0] * 8] * 8])",
     ],
 )
 def test_patches_load_no_heavy_library(code):
