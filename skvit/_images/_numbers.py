@@ -67,7 +67,7 @@ def _tensor_to_array(tensor: Any) -> np.ndarray:
     """
     try:
         return tensor.numpy(force=True)
-    except TypeError:
+    except (TypeError, RuntimeError):
         pass  # bfloat16 and the 8-bit floats, which NumPy does not have
     try:
         return tensor.float().numpy(force=True)

@@ -69,8 +69,8 @@ def unpatchify(
     -------
     ndarray of shape (n_samples, height, width, channels)
         Images of the dtype of the patches. Where patches overlap, their mean, rounded
-        for integers; patches that agree give their very values. What reached over
-        the image is left out.
+        to the nearest for integers; patches that agree give their very values. What
+        reached over the image is left out.
     """
     height, width, channels = image_shape
     stride = stride or patch_size
@@ -170,6 +170,7 @@ def _matching_pixels(
 def _add(images: np.ndarray, difference: np.ndarray) -> None:
     """Add differences in place, rounded where the images hold integers."""
     if images.dtype.kind != "f":
-        # Unsigned sums wrap around, and come out right for negative differences too.
-        difference = np.rint(difference).astype(np.int64).astype(images.dtype)
+        # Halves go up, whichever patch the differences are from. Unsigned sums wrap
+        # around, and come out right for negative differences too.
+        difference = np.floor(difference + 0.5).astype(np.int64).astype(images.dtype)
     np.add(images, difference, out=images, casting="same_kind")

@@ -41,7 +41,7 @@ def channel_statistics(
     origin = images[rows[0], 0, 0].astype(np.float64)
     total, mean, squares = 0.0, np.zeros(len(origin)), np.zeros(len(origin))
     for samples, lines in iter_blocks((len(rows), *images.shape[1:])):
-        block = _block(images, rows[samples], lines) - origin[:, np.newaxis, np.newaxis]
+        block = _centred(images, rows[samples], lines, origin)
         share, block_mean, block_squares = _moments(block, weight[samples])
         total += share
         offset = block_mean - mean
@@ -51,13 +51,16 @@ def channel_statistics(
     return origin + mean, np.where(std == 0, 1.0, std)
 
 
-def _block(images: np.ndarray, rows: np.ndarray, lines: slice) -> np.ndarray:
-    """Return some images' lines in float64 as (channels, samples, pixels)."""
+def _centred(
+    images: np.ndarray, rows: np.ndarray, lines: slice, origin: np.ndarray
+) -> np.ndarray:
+    """Return lines of images, less `origin`, as float64 (channels, images, pixels)."""
     contiguous = rows[-1] - rows[0] == len(rows) - 1
     chosen = slice(rows[0], rows[-1] + 1) if contiguous else rows
-    block = np.moveaxis(images[chosen, lines], -1, 0)  # (C, samples, lines, width)
-    block = np.ascontiguousarray(block, dtype=np.float64)
-    return block.reshape(len(block), len(rows), -1)
+    block = np.moveaxis(images[chosen, lines], -1, 0)  # (C, images, lines, width)
+    origin = origin[:, np.newaxis, np.newaxis, np.newaxis]
+    block = np.subtract(block, origin, dtype=np.float64, order="C")
+    return block.reshape(*block.shape[:2], -1)
 
 
 def _moments(
