@@ -81,7 +81,7 @@ class WeightedCrossEntropy(nn.Module):
         Tensor of shape (batch, n_classes)
             Rows that sum to the samples' weights.
         """
-        soft = F.one_hot(target, n_classes).to(like.dtype)
+        soft = torch.eye(n_classes, dtype=like.dtype, device=like.device)[target]
         soft = soft.lerp(torch.full_like(soft, 1 / n_classes), self.label_smoothing)
         return soft if weight is None else soft * weight[:, None]
 

@@ -115,7 +115,7 @@ def test_one_wait_for_the_device_per_epoch(
         augmentation=Augmentation(shift=0.1, color=0.1, erase=0.2),
         precision="float32",
     )
-    module = make_module(torch.float32, drop_rate=0.1, drop_path_rate=0.1)
+    module = make_module(torch.float32, depth=1, drop_rate=0.1)
     data = make_data(80, torch.float32, weight=np.ones(80))  # ten batches
     assert count_waits(module, plan, data) == 1
 
