@@ -97,8 +97,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
     (1797, 64)
     >>> patches.get_feature_names_out()[:2]
     array(['patch0_0_pixel0_0_channel0', 'patch0_0_pixel0_1_channel0'], dtype=object)
-    >>> (patches.inverse_transform(patches.transform(X)) == X).all()
-    np.True_
+    >>> bool((patches.inverse_transform(patches.transform(X)) == X).all())
+    True
     """
 
     _parameter_constraints = {

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -55,8 +55,8 @@ def test_no_check_is_skipped(flatten):
     assert {result["status"] for result in results} == {"passed"}
 
 
-# These checks transform bare arrays after a fit on frames, scikit-learn's too.
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+# These checks mix frames and bare arrays in fit and transform on purpose.
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature:UserWarning")
 @pytest.mark.parametrize("name", MORE_CHECKS)
 def test_more_scikit_learn_checks(name):
     getattr(checks, name)("PatchTransformer", PatchTransformer())
@@ -286,7 +286,7 @@ def test_bad_values_leave_the_transformer_as_it_was(tiles):
     assert vars(transformer) == before
 
 
-def test_parameters_that_are_no_tuple_of_numbers_are_searchable(tiles):
+def test_bad_candidates_of_a_search_score_as_errors(tiles):
     search = GridSearchCV(
         make_pipeline(PatchTransformer(), LogisticRegression()),
         {"patchtransformer__patch_size": [8, 33]},
@@ -294,7 +294,7 @@ def test_parameters_that_are_no_tuple_of_numbers_are_searchable(tiles):
         error_score=0.0,
     )
     with pytest.warns(
-        UserWarning, match=r"fits failed(.|\n)*`patch_size`=33 is larger"
+        FitFailedWarning, match=r"fits failed(.|\n)*`patch_size`=33 is larger"
     ):
         search.fit(tiles / 255, np.repeat([0, 1], 20))
     assert search.best_params_ == {"patchtransformer__patch_size": 8}

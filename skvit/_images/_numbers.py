@@ -173,6 +173,8 @@ def _explaining_refusal(X: Any) -> Iterator[None]:
         if isinstance(error, TypeError):
             raise TypeError(message) from error
         raise ValueError(message) from error
+    except OverflowError as error:
+        raise ValueError(f"X holds a number beyond float64: {error}.") from error
 
 
 def _check_real(array: np.ndarray) -> None:

@@ -121,6 +121,7 @@ def test_what_is_no_number(kind):
         (np.array([[1, np.nan]]), "Input X contains NaN"),
         (np.array([[1, np.inf]]), "Input X contains infinity"),
         (np.array([[1, None]]), "Input X contains NaN"),
+        ([[10**400, 1]], "X holds a number beyond float64"),
         (None, "X must hold numbers"),
         ({}, "X must hold numbers"),
         ("folder/image.png", "X must hold numbers"),
