@@ -3,6 +3,7 @@
 from skvit._training._augment import Augmentation
 from skvit._training._batches import ImageData, Normalizer
 from skvit._training._device import (
+    autocast,
     parameter_dtype,
     resolve_device,
     resolve_precision,
@@ -10,7 +11,7 @@ from skvit._training._device import (
 from skvit._training._monitor import EarlyStopping, Monitor
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan, stream_seed
-from skvit._training._predict import predict_logits
+from skvit._training._predict import batch_size_for, over_batches, predict_logits
 from skvit._training._runtime import Runtime, build_module, export_weights
 from skvit._training._train import Progress, Trained, train
 
@@ -26,8 +27,11 @@ __all__ = [
     "Trained",
     "TrainingPlan",
     "ViTNet",
+    "autocast",
+    "batch_size_for",
     "build_module",
     "export_weights",
+    "over_batches",
     "parameter_dtype",
     "predict_logits",
     "resolve_device",

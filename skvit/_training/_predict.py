@@ -1,5 +1,7 @@
 """Run a network over images of any number, batch by batch."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -51,21 +53,53 @@ def predict_logits(
     MemoryError
         If not even one image fits into the device's memory.
     """
-    size = batch_size_for(module, data.device)
-    parts: list[np.ndarray] = []
+
+    def logits(part: slice) -> Tensor:
+        with torch.inference_mode(), autocast(precision, data.device):
+            return _mean_over_views(module, data.inputs(part), n_views)
+
+    return over_batches(logits, data, batch_size_for(module, data.device))
+
+
+def over_batches(
+    compute: Callable[[slice], Tensor], data: ImageData, size: int
+) -> np.ndarray:
+    """Return what a function computes for every image, batch by batch.
+
+    Parameters
+    ----------
+    compute : callable
+        Maps a part of the data to a tensor with one entry per image.
+    data : ImageData
+        Images.
+    size : int
+        Images in a batch; halved as often as a batch does not fit into memory.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, ...)
+        The entries of all images, on the CPU.
+
+    Raises
+    ------
+    MemoryError
+        If not even one image fits into the device's memory.
+    """
+    results: np.ndarray | None = None
     start = 0
-    with all_cores(data.device), torch.inference_mode():
-        while start < len(data):
+    with all_cores(data.device):
+        while results is None or start < len(data):
+            part = slice(start, min(start + size, len(data)))
             try:
-                images = data.inputs(slice(start, start + size))
-                with autocast(precision, data.device):
-                    logits = _mean_over_views(module, images, n_views)
-                parts.append(logits.cpu().numpy())
+                result = compute(part).cpu().numpy()
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 size = _smaller(size, error)
                 continue
-            start += len(images)
-    return np.concatenate(parts)
+            if results is None:
+                results = np.empty((len(data), *result.shape[1:]), result.dtype)
+            results[part] = result
+            start = part.stop
+    return results
 
 
 def _smaller(size: int, error: RuntimeError) -> int:

@@ -50,10 +50,10 @@ class SeqPool(Part):
     def forward(self, tokens: Tensor, record: Record | None = None) -> Tensor:
         """Turn (batch, tokens, embed_dim) into (batch, embed_dim)."""
         patches = tokens[:, self.num_prefix_tokens :]
-        weights = self.score(patches).softmax(dim=1)  # (B, num_patches, 1)
+        weights = self.score(patches)[..., 0].softmax(dim=1)  # (B, num_patches)
         if record is not None:
-            record.keep_under("pool/", attention=weights[..., 0])
-        return (weights.transpose(1, 2) @ patches)[:, 0]
+            record.keep_under("pool/", attention=weights)
+        return (weights[:, None] @ patches)[:, 0]
 
 
 class MapPool(Part):
@@ -87,10 +87,10 @@ class MapPool(Part):
         kv = self.kv(patches).unflatten(-1, (2, self.num_heads, -1))
         k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, num_patches, head_dim)
         q = self.q(self.query).unflatten(0, (self.num_heads, 1, -1))
-        weights = attention_weights(q, k)  # (B, heads, 1, num_patches)
+        weights = attention_weights(q, k)[:, :, 0]  # (B, heads, num_patches)
         if record is not None:
-            record.keep_under("pool/", attention=weights[:, :, 0])
-        pooled = self.proj((weights @ v).flatten(1))  # (B, embed_dim)
+            record.keep_under("pool/", attention=weights)
+        pooled = self.proj((weights[:, :, None] @ v).flatten(1))  # (B, embed_dim)
         return pooled + self.mlp(self.norm(pooled))
 
 

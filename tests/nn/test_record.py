@@ -48,3 +48,13 @@ def test_tensors_are_those_of_the_graph():
         record["logits"].sum(), record["block00/attention"]
     )
     assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("pool", ["token", "mean", "map", "seqpool"])
+def test_gradients_reach_every_weight_that_is_kept(pool):
+    network = VisionTransformer(ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, pool=pool))
+    record = Record("*/attention")
+    images = torch.ones(1, 1, 8, 8)
+    logits = network(images, record)
+    gradients = torch.autograd.grad(logits[0, 0], list(record.values()))
+    assert len(gradients) == 2 + (pool in {"map", "seqpool"})
