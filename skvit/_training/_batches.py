@@ -119,8 +119,13 @@ class ImageData(torch.utils.data.Dataset):
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
-    """Copy an array of any layout and byte order into a tensor of the same type."""
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    """Copy an array into a tensor of the same type.
+
+    Its rows follow one another in memory, whatever the array's layout and byte order:
+    convolutions choose their way by the layout, and round accordingly.
+    """
+    native = array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(array, dtype=native, order="C"))
 
 
 @dataclass(frozen=True)
