@@ -10,9 +10,10 @@ from skvit.nn._init import Part, init_linear, init_mimetic
 from skvit.nn._pos_embed import rotate
 from skvit.nn._record import Record
 
-# Up to this length batched products beat the fused kernel on a CPU, most of all in
-# its backward pass in bfloat16.
-_EXPLICIT_MAX_TOKENS = 256
+# Lengths up to which batched products beat the fused kernel on a CPU, measured on whole
+# training steps. In half precision it is the kernel's backward pass that is slow; the
+# limit there is one of memory, of which weights take the square of the length.
+_EXPLICIT_MAX_TOKENS = {2: 512, 4: 64, 8: 64}  # by bytes of a number
 
 
 def attention_scores(
@@ -59,9 +60,9 @@ def attention_weights(
     return attention_scores(q, k, scale, mask).softmax(dim=-1)
 
 
-def is_explicit_faster(num_tokens: int, device_type: str) -> bool:
+def is_explicit_faster(num_tokens: int, device_type: str, num_bytes: int) -> bool:
     """Return whether batched products beat the fused kernel."""
-    return device_type == "cpu" and num_tokens <= _EXPLICIT_MAX_TOKENS
+    return device_type == "cpu" and num_tokens <= _EXPLICIT_MAX_TOKENS[num_bytes]
 
 
 def _no_mask(tokens: Tensor) -> None:
@@ -144,14 +145,16 @@ class Attention(Part):
         is_asked_for = record is not None and record.wants(
             f"{self.name}/scores", f"{self.name}/attention"
         )
-        if is_asked_for or self.is_explicit(q):
+        if is_asked_for or self.is_explicit(v):
             return self.mix_explicitly(q, k, v, mask, record)
         return F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
 
-    def is_explicit(self, q: Tensor) -> bool:
+    def is_explicit(self, v: Tensor) -> bool:
         """Return whether the weights are to be computed one by one."""
         drops_weights = self.training and not isinstance(self.weight_drop, nn.Identity)
-        return drops_weights or is_explicit_faster(q.shape[-2], q.device.type)
+        return drops_weights or is_explicit_faster(
+            v.shape[-2], v.device.type, v.element_size()
+        )
 
     def mix_explicitly(
         self,

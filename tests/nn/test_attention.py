@@ -151,11 +151,18 @@ def test_weights_are_dropped_in_training_from_the_generator(monkeypatch, path):
 
 
 @pytest.mark.parametrize(
-    ("num_tokens", "device_type", "explicit"),
-    [(1, "cpu", True), (197, "cpu", True), (1025, "cpu", False), (65, "cuda", False)],
+    ("num_tokens", "device_type", "num_bytes", "explicit"),
+    [
+        (1, "cpu", 4, True),
+        (64, "cpu", 8, True),
+        (197, "cpu", 4, False),
+        (197, "cpu", 2, True),
+        (1025, "cpu", 2, False),
+        (17, "cuda", 2, False),
+    ],
 )
-def test_path_is_chosen_by_length_and_device(num_tokens, device_type, explicit):
-    assert is_explicit_faster(num_tokens, device_type) is explicit
+def test_path_is_chosen_by_what_is_faster(num_tokens, device_type, num_bytes, explicit):
+    assert is_explicit_faster(num_tokens, device_type, num_bytes) is explicit
 
 
 def test_long_sequences_take_the_fused_path(monkeypatch):
