@@ -39,7 +39,7 @@ class Perceptron(torch.nn.Sequential):
 
 
 CLASSIFIERS = {
-    "skvit": ViTClassifier(embed_dim=16, depth=1, num_heads=2, max_epochs=3),
+    "skvit": ViTClassifier(),
     "skorch": NeuralNetClassifier(
         Perceptron, criterion=torch.nn.CrossEntropyLoss, max_epochs=3, verbose=0
     ),
