@@ -221,7 +221,7 @@ def test_no_assert_in_the_package(module):
     assert not nodes(module, ast.Assert)
 
 
-@each_module
+@pytest.mark.parametrize("module", sorted((PACKAGE / "nn").glob("*.py")), ids=name_of)
 def test_forward_names_shapes(module):
     for function in nodes(module, ast.FunctionDef):
         if function.name == "forward" and ast.unparse(function.returns) != "None":
