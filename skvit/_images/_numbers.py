@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array
 
 from skvit._images._blocks import iter_blocks
@@ -103,6 +102,11 @@ def check_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         If X has another number of axes or of features, no samples, or values that
         are complex, missing or infinite.
     """
+    if len(X.shape) == 2 and X.shape[1] == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={tuple(X.shape)}) while a minimum "
+            f"of 1 is required by {type(estimator).__name__}."
+        )
     with _explaining_refusal(X):
         rows = validate_data(estimator, X, reset=reset, ensure_all_finite=False)
     _check_real(rows)
@@ -167,7 +171,7 @@ def _explaining_refusal(X: Any) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        if issparse(X) or np.asarray(X).dtype.kind not in "OSUVMm":
+        if hasattr(X, "tocoo") or np.asarray(X).dtype.kind not in "OSUVMm":
             raise
         message = f"{error}\n{_ACCEPTED}"
         if isinstance(error, TypeError):
@@ -194,5 +198,8 @@ def _check_finite(estimator: Any, array: np.ndarray) -> None:
     if array.dtype.kind != "f":
         return
     name = type(estimator).__name__
+    # scikit-learn 1.6 overlooks infinity in foreign byte order; 1.9 no longer does.
+    native = array.dtype.newbyteorder("=")
     for block in iter_blocks(array.shape):
-        assert_all_finite(array[block], estimator_name=name, input_name="X")
+        values = array[block].astype(native, copy=False)
+        assert_all_finite(values, estimator_name=name, input_name="X")

@@ -133,16 +133,22 @@ def test_one_form_of_colour_in_fit_and_another_in_predict(first, second):
     np.testing.assert_array_equal(images, COLOUR)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
 @pytest.mark.parametrize("frame", FRAMES)
 def test_frames_of_pixels(frame):
-    columns = [f"pixel{i}" for i in range(72)]
-    X = FRAMES[frame](dict(zip(columns, flat(GRAY).T, strict=True)))
+    X = FRAMES[frame]({f"pixel{i}": column for i, column in enumerate(flat(GRAY).T)})
     estimator, spec = fitted(X, image_shape=(8, 9))
-    assert list(estimator.feature_names_in_) == columns
-    images, _ = check_images(estimator, X, reset=False, spec=spec)
-    np.testing.assert_array_equal(images, GRAY[..., None])
+    for same in (X, GRAY):
+        images, _ = check_images(estimator, same, reset=False, spec=spec)
+        np.testing.assert_array_equal(images, GRAY[..., None])
+
+
+def test_names_of_columns_are_remembered():
+    X = pd.DataFrame(flat(GRAY)).add_prefix("pixel")
+    estimator, spec = fitted(X, image_shape=(8, 9))
+    assert list(estimator.feature_names_in_) == list(X.columns)
     with pytest.raises(ValueError, match="feature names should match"):
-        check_images(estimator, X[columns[::-1]], reset=False, spec=spec)
+        check_images(estimator, X[X.columns[::-1]], reset=False, spec=spec)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
         check_images(estimator, GRAY, reset=False, spec=spec)
 

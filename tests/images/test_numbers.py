@@ -118,6 +118,7 @@ def test_what_is_no_number(kind):
         (np.array(1.0), "Expected 2D array, got scalar array"),
         (np.zeros((0, 3)), r"0 sample\(s\)"),
         (np.zeros((3, 0)), r"0 feature\(s\)"),
+        (pd.DataFrame(), r"0 feature\(s\)"),
         (np.array([[1, np.nan]]), "Input X contains NaN"),
         (np.array([[1, np.inf]]), "Input X contains infinity"),
         (np.array([[1, None]]), "Input X contains NaN"),
