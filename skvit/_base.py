@@ -21,6 +21,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 _NOT_STATE = ("_skl_", "_callback_", "_parent_callback_", "_metadata_request")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT64_MAX = 1e150  # the statistics square values and add them up
 
 
 class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
@@ -133,8 +134,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
                 channels=self.channels,
                 spec=spec,
             )
-        if self.precision != "float64":
-            _check_range(images)
+        _check_range(images, self.precision)
         if reset:
             self.image_spec_ = spec
             self.image_shape_ = spec.shape
@@ -226,12 +226,16 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         return make_net(self)
 
 
-def _check_range(images):
-    """Raise where single precision cannot hold the values."""
+def _check_range(images, precision):
+    """Raise where the arithmetic cannot hold the values."""
     if images.dtype.kind != "f" or images.dtype.itemsize <= 4:
         return
     largest = max(abs(float(images.max())), abs(float(images.min())))
-    if largest > _FLOAT32_MAX:
+    if largest > _FLOAT64_MAX:
+        raise ValueError(
+            f"X has values up to {largest:.3g}, whose squares overflow. Scale X."
+        )
+    if largest > _FLOAT32_MAX and precision != "float64":
         raise ValueError(
             f"X has values up to {largest:.3g}, beyond the range of float32 "
             f"({_FLOAT32_MAX:.3g}). Scale X, or use precision='float64'."

@@ -33,9 +33,10 @@ def check_labels(y):
     Raises
     ------
     ValueError
-        If there are several labels per sample, a missing one, or continuous values.
+        If there are several labels per sample, a missing one, labels of several kinds,
+        or continuous values.
     """
-    if getattr(y, "ndim", None) != 1 or not isinstance(y, np.ndarray):
+    if getattr(y, "ndim", None) != 1:
         kind = type_of_target(y, input_name="y")
         if kind in {"multilabel-indicator", "multiclass-multioutput"}:
             raise ValueError(
@@ -45,6 +46,13 @@ def check_labels(y):
             )
     y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name="y")
+    if y.dtype == object and not all(isinstance(label, str) for label in y):
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(
+            f"Unknown label type: y holds objects of type {', '.join(kinds)}, but its "
+            "labels must be all numbers, all strings or all booleans. Convert them, "
+            "for instance with y.astype(str)."
+        )
     check_classification_targets(y)
     return y
 
@@ -477,15 +485,21 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         if self.class_weight is None:
             return samples
         labels = self.classes_[samples.target]
-        present = np.unique(labels)
+        # "balanced" knows only the classes in y, of which a later call may lack some.
+        is_dict = isinstance(self.class_weight, dict)
+        known = self.classes_ if is_dict else np.unique(labels)
         weights = np.ones(len(self.classes_))
-        weights[np.searchsorted(self.classes_, present)] = compute_class_weight(
-            self.class_weight, classes=present, y=labels
+        weights[np.searchsorted(self.classes_, known)] = compute_class_weight(
+            self.class_weight, classes=known, y=labels
         )
         own = 1.0 if samples.weight is None else samples.weight
-        return replace(
-            samples, weight=own * weights[samples.target]
-        ).without_zero_weights()
+        weight = own * weights[samples.target]
+        if not (weight >= 0).all() or not np.isfinite(weight).all() or not weight.any():
+            raise ValueError(
+                f"`class_weight`={self.class_weight!r} must give no class a negative "
+                "weight, and at least one class of y a positive one."
+            )
+        return replace(samples, weight=weight).without_zero_weights()
 
     def _split(self, samples, validation):
         """Return training and validation samples; None where nothing is held out."""

@@ -33,18 +33,17 @@ class Samples:
         return Samples(self.images[rows], self.target[rows], weight)
 
     def without_zero_weights(self):
-        """Return the samples that count, with equal weights forgotten."""
-        if self.weight is None:
+        """Return the samples that count."""
+        if self.weight is None or self.weight.all():
             return self
-        kept = self if self.weight.all() else self.take(self.weight > 0)
-        if np.ptp(kept.weight) == 0:
-            return replace(kept, weight=None)
-        return kept
+        return self.take(self.weight > 0)
 
     def with_mean_weight_one(self):
         """Return the samples with weights that leave the loss's scale alone."""
         if self.weight is None:
             return self
+        if np.ptp(self.weight) == 0:
+            return replace(self, weight=None)
         return replace(self, weight=self.weight / self.weight.mean())
 
 
