@@ -13,24 +13,24 @@ class Record(Mapping[str, Tensor]):
     the patterns, and nothing else. The tensors are part of the graph: gradients reach
     them, and `detach` frees them of it.
 
-    ====================== =============================================== =========
-    name                   shape
-    ====================== =============================================== =========
-    patches                (batch, num_patches, patch_dim), values of a patch in
-                           (row, column, channel) order
-    embeddings             (batch, num_patches, embed_dim)
-    positions              (num_tokens, embed_dim), as they are added
-    block00/q, k, v        (batch, num_heads, tokens, head_dim), as they are compared
-    block00/scores         (batch, num_heads, tokens, tokens), scaled
-    block00/attention      the scores' softmax: row i is where token i looks
+    ======================= ============================================================
+    name                    shape
+    ======================= ============================================================
+    patches                 (batch, num_patches, patch_dim), each patch's values in
+                            (row, column, channel) order
+    embeddings              (batch, num_patches, embed_dim)
+    positions               (num_tokens, embed_dim), as they are added
+    block00/q, k, v         (batch, num_heads, tokens, head_dim), as they are compared
+    block00/scores          (batch, num_heads, tokens, tokens), scaled
+    block00/attention       the scores' softmax: row i is where token i looks
     block00/after_attention (batch, tokens, embed_dim)
-    block00/after_mlp      (batch, tokens, embed_dim)
-    tokens                 (batch, tokens, embed_dim), what the pooling reads
-    pool/attention         (batch, num_heads, num_patches) of pool="map",
-                           (batch, num_patches) of pool="seqpool"
-    pooled                 (batch, embed_dim)
-    logits                 (batch, num_outputs)
-    ====================== =============================================== =========
+    block00/after_mlp       (batch, tokens, embed_dim)
+    tokens                  (batch, tokens, embed_dim), what the pooling reads
+    pool/attention          (batch, num_heads, num_patches) for pool="map",
+                            (batch, num_patches) for pool="seqpool"
+    pooled                  (batch, embed_dim)
+    logits                  (batch, num_outputs)
+    ======================= ============================================================
 
     Parameters
     ----------

@@ -278,3 +278,24 @@ def test_every_token_reaches_every_token_in_the_first_block():
         (gradient,) = torch.autograd.grad(token.sum(), batch, retain_graph=True)
         blocks = gradient[0].unfold(1, 4, 4).unfold(2, 4, 4).abs().sum((0, 3, 4))
         assert all(blocks[cell] > 0 for cell in itertools.product(range(2), range(3)))
+
+
+@pytest.mark.gpu
+@each_variant
+def test_accelerator_starts_equal_and_agrees(changes, device):
+    config = replace(SMALL, **changes)
+    with torch.device("meta"):
+        network = VisionTransformer(config)
+    network.to_empty(device=device)
+    network.reset_parameters(torch.Generator().manual_seed(0))
+    here, batch = made(**changes), images()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value.cpu(), here.state_dict()[name]), name
+    with torch.no_grad():
+        logits = network.eval()(batch.to(device)).cpu()
+        torch.testing.assert_close(logits, here.eval()(batch), rtol=1e-3, atol=1e-4)
+    set_generator(network, torch.Generator(device).manual_seed(0))
+    with torch.autocast(device, dtype=torch.bfloat16):
+        logits = network.train()(batch.to(device))
+    assert logits.dtype == torch.float32
+    logits.sum().backward()
