@@ -2,11 +2,10 @@
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Integral
 
 import pandas as pd
 
-from skvit._images import ImageSpec
+from skvit._images import ImageSpec, resolve_patch_size
 
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
@@ -135,7 +134,7 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     optimizer = _auto(params.optimizer, "adamw")
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
     return ResolvedRecipe(
-        patch_size=resolve_patch_size(params.patch_size, spec),
+        patch_size=_resolve_patch_size(params.patch_size, spec),
         embed_dim=embed_dim,
         depth=_auto(params.depth, step_value(_DEPTH, n_samples)),
         num_heads=_resolve_heads(params.num_heads, embed_dim),
@@ -195,41 +194,14 @@ def _resolve_patch_embed(patch_embed, spec):
     return _auto(patch_embed, "overlap" if spec.kind == "image" else "linear")
 
 
-def resolve_patch_size(patch_size, spec: ImageSpec) -> tuple[int, int]:
-    """Return patch height and width in pixels.
-
-    Parameters
-    ----------
-    patch_size : int, tuple of two int, "auto" or "precomputed"
-        As given to the estimator.
-    spec : ImageSpec
-        What one image is.
-
-    Returns
-    -------
-    tuple of int
-        Height and width; one whole patch for a sequence of patches.
-
-    Raises
-    ------
-    ValueError
-        If the patch is larger than the image or the tuple has not two positive int.
-    """
+def _resolve_patch_size(patch_size, spec):
+    """Return patch height and width; a sequence has one patch per step."""
     if spec.kind == "sequence":
         return 1, spec.width
-    if spec.kind == "table" and not isinstance(patch_size, tuple):
-        width = math.ceil(spec.width / _TABLE_PATCHES)
-        return 1, _auto(patch_size, width)
     side = step_value(_PATCH_SIDE, min(spec.height, spec.width))
-    size = _auto(patch_size, side)
-    if not isinstance(size, tuple):
-        return size, size
-    if len(size) != 2 or not all(isinstance(n, Integral) and n > 0 for n in size):
-        raise ValueError(
-            f"`patch_size`={size!r} is not a size; expected a positive int, or a tuple "
-            "of two: (height, width) in pixels."
-        )
-    return size
+    if spec.kind == "table":
+        side = math.ceil(spec.width / _TABLE_PATCHES)
+    return resolve_patch_size(_auto(patch_size, side), spec)
 
 
 def _resolve_augment(augment, spec, n_samples):
