@@ -218,10 +218,12 @@ def _make_cut(config: ViTConfig) -> nn.Module:
 
 
 class OverlapPatchEmbed(Part):
-    """Convolutional tokenizer: 3 x 3 convolutions, each with ReLU and a max-pool.
+    """Convolutional tokenizer: 3 x 3 convolutions, each with a max-pool and ReLU.
 
     The pools' strides multiply to the patch size, and their windows overlap, so that
-    the grid is that of the patches, whether or not they divide the image.
+    the grid is that of the patches, whether or not they divide the image. ReLU after
+    the pool gives what it gives before it, from fewer numbers; with channels last in
+    memory, convolutions and pools are several times as fast on a CPU.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -235,9 +237,9 @@ class OverlapPatchEmbed(Part):
         stages: list[nn.Module] = []
         channels = config.in_channels
         for width, stride in zip(widths, strides, strict=True):
-            stages += [_make_conv(channels, width), nn.ReLU(), _make_pool(stride)]
+            stages += [_make_conv(channels, width), _make_pool(stride), nn.ReLU()]
             channels = width
-        self.stages = nn.Sequential(*stages)
+        self.stages = nn.Sequential(*stages).to(memory_format=torch.channels_last)
         self.norm_after = _make_norm(
             config.patch_norm_after, config.embed_dim, config.norm_eps
         )
@@ -252,6 +254,7 @@ class OverlapPatchEmbed(Part):
     def forward(self, images: Tensor, record: Record | None = None) -> Tensor:
         """Turn (batch, C, height, width) into (batch, num_patches, embed_dim)."""
         _check_shape(images, self.input_shape)
+        images = images.contiguous(memory_format=torch.channels_last)
         maps = self.stages(images)  # (B, embed_dim, grid rows, grid columns)
         embeddings = self.norm_after(maps.flatten(2).transpose(1, 2))
         if record is not None:
