@@ -25,6 +25,16 @@ class Normalizer:
     mean: np.ndarray
     std: np.ndarray
     dtype: torch.dtype
+    _on_device: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation on a device, copied there once."""
+        if device not in self._on_device:
+            self._on_device[device] = (
+                torch.as_tensor(self.mean).to(device, self.dtype),
+                torch.as_tensor(self.std).to(device, self.dtype),
+            )
+        return self._on_device[device]
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Normalise a batch.
@@ -40,8 +50,7 @@ class Normalizer:
         Tensor of shape (batch, channels, height, width) or (batch, patches, values)
             Normalised values.
         """
-        mean = torch.as_tensor(self.mean).to(batch.device, self.dtype)
-        std = torch.as_tensor(self.std).to(batch.device, self.dtype)
+        mean, std = self.statistics(batch.device)
         batch = batch.to(self.dtype)
         if batch.ndim == 3:
             return (batch - mean) / std

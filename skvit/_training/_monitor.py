@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from skvit._training._net import ViTNet
 
 
-class StopTraining(Exception):
+class TrainingEndError(Exception):
     """Raised between epochs to end training normally."""
 
 
@@ -75,7 +75,7 @@ class Monitor(Callback):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, net: ViTNet, *_: Any, **__: Any) -> None:
-        """Record the epoch, then raise `StopTraining` where it was the last."""
+        """Record the epoch, then raise `TrainingEndError` where it was the last."""
         row = net.history[-1]
         seconds = time.perf_counter() - self._began
         net.history.record("learning_rate", net.learning_rate)
@@ -92,7 +92,7 @@ class Monitor(Callback):
         if self.end_epoch is not None and self.end_epoch(net):
             stop = True
         if stop:
-            raise StopTraining
+            raise TrainingEndError
 
     def on_train_end(self, net: ViTNet, *_: Any, **__: Any) -> None:
         """Close the progress bar."""

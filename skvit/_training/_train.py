@@ -11,7 +11,7 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from skvit._training._batches import ImageData
-from skvit._training._monitor import Monitor, StopTraining
+from skvit._training._monitor import Monitor, TrainingEndError
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._threads import all_cores
@@ -130,7 +130,7 @@ def _run_epochs(net: ViTNet, data: ImageData) -> None:
     net.notify("on_train_begin", X=data, y=None)
     try:
         net.fit_loop(data)
-    except StopTraining:
+    except TrainingEndError:
         pass
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
