@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skvit._images import channel_statistics, check_images, check_patch_sequence
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
 from skvit._samples import Samples, check_weight
-from skvit._utils._sklearn import Interval, StrOptions
+from skvit._summary import attributes_table, summarize
+from skvit._utils._sklearn import AttrsDict, Interval, StrOptions
 from skvit._utils._sklearn_callbacks import CallbackSupportMixin
 
 _AUTO = StrOptions({"auto"})
@@ -204,6 +205,32 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         data = self._make_data(images, device, precision)
         n_views = self._options()["recipe"].test_views
         return predict_logits(module, data, precision, n_views)
+
+    def summary(self):
+        """Tell what the estimator has become, one fact to a line.
+
+        Returns
+        -------
+        str
+            Input, patches, tokens, parameters, floating-point operations per image,
+            device, precision, epochs and time of training, and what each "auto" has
+            become. Nothing is computed or moved to a device for it.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        """
+        check_is_fitted(self)
+        return summarize(self)
+
+    def _get_fitted_attr_html(self, doc_link=""):
+        """Return what scikit-learn 1.9 and later list in a notebook."""
+        return AttrsDict(
+            fitted_attrs=attributes_table(self),
+            estimator_class=type(self),
+            doc_link=doc_link,
+        )
 
     @property
     def device_(self):

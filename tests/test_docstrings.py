@@ -21,8 +21,11 @@ import skvit.exceptions
 OPTIONAL = {"GL01", "SA01", "ES01", "RT02", "EX01"}
 
 
+PUBLIC_MODULES = ("skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn")
+
+
 def public_objects():
-    for module in map(import_module, ("skvit", "skvit.exceptions", "skvit.nn")):
+    for module in map(import_module, PUBLIC_MODULES):
         for name in module.__all__:
             if callable(value := getattr(module, name)):
                 yield f"{module.__name__}.{name}", value

@@ -13,7 +13,7 @@ import skvit
 HEAVY = {"torch", "skorch", "matplotlib", "PIL"}
 # What scorers are given in place of a classifier; users never meet it.
 INTERNAL = {"PredictedClassifier"}
-PUBLIC_MODULES = ["skvit", "skvit.exceptions", "skvit.nn"]
+PUBLIC_MODULES = ["skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn"]
 
 
 def run(code):

@@ -51,6 +51,11 @@ class Runtime:
         self._key: tuple[torch.device, torch.dtype] | None = None
         self._module: VisionTransformer | None = None
 
+    @property
+    def device(self) -> torch.device | None:
+        """Where the module is; None as long as there is none."""
+        return None if self._key is None else self._key[0]
+
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Pickle as an empty runtime."""
         return Runtime, ()

@@ -1,0 +1,1 @@
+"""Pictures: each computes once, and draws as often as asked."""
