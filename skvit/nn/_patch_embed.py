@@ -239,7 +239,8 @@ class OverlapPatchEmbed(Part):
         for width, stride in zip(widths, strides, strict=True):
             stages += [_make_conv(channels, width), _make_pool(stride), nn.ReLU()]
             channels = width
-        self.stages = nn.Sequential(*stages).to(memory_format=torch.channels_last)
+        self.stages = nn.Sequential(*stages)
+        self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.norm_after = _make_norm(
             config.patch_norm_after, config.embed_dim, config.norm_eps
         )
