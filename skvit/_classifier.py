@@ -37,7 +37,8 @@ def check_labels(y):
         or continuous values.
     """
     if getattr(y, "ndim", None) != 1:
-        kind = type_of_target(y, input_name="y")
+        with np.errstate(invalid="ignore"):  # it casts labels before it checks them
+            kind = type_of_target(y, input_name="y")
         if kind in {"multilabel-indicator", "multiclass-multioutput"}:
             raise ValueError(
                 f"y has several labels per image ({kind}), but ViTClassifier gives "

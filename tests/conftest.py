@@ -47,6 +47,33 @@ def tiny_params():
     }
 
 
+@pytest.fixture(scope="session")
+def few_digits(digits):
+    """The first 120 of `digits`: enough for augmentation to be on by default."""
+    return tuple(part[:120] for part in digits)
+
+
+@pytest.fixture
+def make_tiny(tiny_params):
+    """Return a function that makes a tiny classifier with some settings changed."""
+    from skvit import ViTClassifier
+
+    def make(**changes):
+        return ViTClassifier(**tiny_params | changes)
+
+    return make
+
+
+@pytest.fixture
+def one_thread():
+    """Let PyTorch compute in one thread, as in a worker process beside another."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def pyplot():
     """Yield matplotlib.pyplot drawing to memory, every figure closed after the test."""

@@ -1,0 +1,723 @@
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score, log_loss, make_scorer
+from sklearn.utils.class_weight import compute_class_weight
+
+from skvit import Augment, ViTClassifier
+from skvit._classifier import check_labels
+
+LETTERS = np.array(list("abcdefghij"))
+
+IMAGE_FORMS = {
+    "uint8": lambda X: X.astype(np.uint8),
+    "uint16, big-endian": lambda X: X.astype(">u2"),
+    "uint64": lambda X: X.astype(np.uint64),
+    "int8": lambda X: X.astype(np.int8),
+    "int64": lambda X: X.astype(np.int64),
+    "float16": lambda X: X.astype(np.float16),
+    "float32": lambda X: X.astype(np.float32),
+    "float64, big-endian": lambda X: X.astype(">f8"),
+    "Fortran order": np.asfortranarray,
+    "strided": lambda X: np.repeat(X, 2, axis=2)[:, :, ::2],
+    "reversed twice": lambda X: X[:, ::-1].copy()[:, ::-1],
+    "channels last": lambda X: X[..., np.newaxis],
+    "channels first": lambda X: X[:, np.newaxis],
+    "flat": lambda X: X.reshape(-1, 64),
+    "flat objects": lambda X: X.reshape(-1, 64).astype(object),
+    "list": lambda X: X.tolist(),
+    "tuple of arrays": tuple,
+    "tensor": torch.tensor,
+    "tensor of bytes": lambda X: torch.tensor(X.astype(np.uint8)),
+    "tensor in bfloat16": lambda X: torch.tensor(X).bfloat16(),
+    "tensor with gradient": lambda X: torch.tensor(X, requires_grad=True),
+    "list of tensors": lambda X: list(torch.tensor(X)),
+}
+
+LABEL_FORMS = {
+    "strings": lambda y: LETTERS[y],
+    "string objects": lambda y: LETTERS[y].astype(object),
+    "ints from 7": lambda y: y + 7,
+    "ints with gaps": lambda y: y * 3 - 5,
+    "bytes": lambda y: y.astype(np.uint8),
+    "floats": lambda y: y.astype(float),
+    "list": lambda y: y.tolist(),
+    "pandas": lambda y: pd.Series(y, index=np.arange(len(y)) + 500),
+    "pandas strings": lambda y: pd.Series(LETTERS[y], dtype="string"),
+    "pandas categories": lambda y: pd.Series(LETTERS[y], dtype="category"),
+    "polars": pl.Series,
+    "tensor": torch.tensor,
+}
+
+
+@pytest.fixture(scope="module")
+def fitted(few_digits):
+    """A tiny classifier fitted on the plain array, with its probabilities."""
+    X, y = few_digits
+    clf = ViTClassifier(
+        embed_dim=16, depth=1, num_heads=2, max_epochs=2, random_state=0
+    ).fit(X, y)
+    return clf, clf.predict_proba(X)
+
+
+# images
+
+
+@pytest.mark.parametrize("form", IMAGE_FORMS.values(), ids=IMAGE_FORMS)
+def test_every_form_of_images_is_the_same(make_tiny, few_digits, fitted, form):
+    X, y = few_digits
+    reference, expected = fitted
+    np.testing.assert_array_equal(reference.predict_proba(form(X)), expected)
+    clf = make_tiny().fit(form(X), y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_of_pixels(make_tiny, few_digits, fitted, frame):
+    X, y = few_digits
+    names = [f"pixel{i}" for i in range(64)]
+    X = frame(dict(zip(names, X.reshape(-1, 64).T, strict=True)))
+    clf = make_tiny().fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted[1])
+    assert clf.feature_names_in_.tolist() == names
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        clf.predict(few_digits[0])
+
+
+def test_memory_maps(make_tiny, few_digits, fitted, tmp_path):
+    X, y = few_digits
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    clf = make_tiny().fit(mapped, y)
+    np.testing.assert_array_equal(clf.predict_proba(mapped), fitted[1])
+
+
+def test_bools_are_numbers(make_tiny, few_digits):
+    X, y = few_digits
+    ink = X > 7
+    probabilities = [
+        make_tiny().fit(ink.astype(dtype), y).predict_proba(ink)
+        for dtype in (bool, np.uint8, float)
+    ]
+    np.testing.assert_array_equal(probabilities[0], probabilities[1])
+    np.testing.assert_array_equal(probabilities[0], probabilities[2])
+
+
+def test_colour_images_in_every_form(make_tiny, photo_tiles):
+    X, y = photo_tiles
+    flat = X.reshape(len(X), -1)
+    planes = X.transpose(0, 3, 1, 2)
+    forms = [
+        (X, {}),
+        (planes, {}),
+        (planes, {"channels": "first"}),
+        (flat, {"image_shape": (32, 32, 3)}),
+        (planes.reshape(len(X), -1), {"image_shape": (3, 32, 32)}),
+    ]
+    expected = None
+    for form, settings in forms:
+        clf = make_tiny(**settings).fit(form, y)
+        assert clf.image_shape_ == (32, 32, 3)
+        assert clf.n_features_in_ == 3072
+        found = clf.predict_proba(form)
+        expected = found if expected is None else expected
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_colour_rows_need_a_shape_at_predict_too(make_tiny, photo_tiles):
+    X, y = photo_tiles
+    clf = make_tiny().fit(X, y)
+    flat = X.reshape(len(X), -1)
+    with pytest.raises(ValueError, match=r"order of the 3 channels; set image_shape="):
+        clf.predict(flat)
+    found = clf.set_params(image_shape=(32, 32, 3)).predict_proba(flat)
+    np.testing.assert_array_equal(found, clf.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("size", "patch_size"), [((8, 5), (4, 8)), ((6, 8), (4, 8)), ((7, 7), 3)]
+)
+def test_sizes_that_patches_do_not_divide(make_tiny, few_digits, size, patch_size):
+    X, y = few_digits
+    height, width = size
+    X = np.resize(X, (120, height, max(width, 8)))[:, :, : max(width, 8)]
+    clf = make_tiny(patch_size=patch_size).fit(X, y)
+    # The last row counts, so nothing was cropped.
+    changed = X.copy()
+    changed[:, -1] = 16 - changed[:, -1]
+    assert (clf.predict_proba(changed) != clf.predict_proba(X)).any(axis=1).all()
+
+
+# outputs
+
+
+def test_outputs_agree(few_digits, fitted):
+    X, y = few_digits
+    clf, probabilities = fitted
+    assert probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(
+        clf.predict_log_proba(X), np.log(probabilities), rtol=1e-9
+    )
+    labels = clf.classes_[probabilities.argmax(axis=1)]
+    np.testing.assert_array_equal(clf.predict(X), labels)
+    assert clf.score(X, y) == accuracy_score(y, labels)
+
+
+def test_learns(digits):
+    X, y = digits
+    clf = ViTClassifier(
+        depth=1, embed_dim=32, max_epochs=12, learning_rate=5e-3, random_state=0
+    ).fit(X[:1000], y[:1000])
+    assert clf.score(X[1000:], y[1000:]) > 0.8
+
+
+def test_one_image_or_many(few_digits, fitted):
+    X, _ = few_digits
+    clf, expected = fitted
+    single = np.concatenate([clf.predict_proba(X[i : i + 1]) for i in range(20)])
+    np.testing.assert_allclose(single, expected[:20], rtol=1e-5)
+
+
+# labels
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS.values(), ids=LABEL_FORMS)
+def test_every_kind_of_labels(make_tiny, few_digits, fitted, form):
+    X, y = few_digits
+    reference, expected = fitted
+    clf = make_tiny().fit(X, form(y))
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    # The labels keep the order of the digits, so the predictions are the same ones.
+    digits_by_label = dict(zip(np.asarray(form(y)).tolist(), y.tolist(), strict=True))
+    predicted = [digits_by_label[label] for label in clf.predict(X).tolist()]
+    assert predicted == reference.predict(X).tolist()
+
+
+def test_bools_as_labels(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y > 4)
+    assert clf.classes_.tolist() == [False, True]
+    assert clf.predict(X).dtype == bool
+
+
+def test_single_class(make_tiny, few_digits):
+    X, _ = few_digits
+    clf = make_tiny().fit(X, ["only"] * len(X))
+    assert set(clf.predict(X)) == {"only"}
+    np.testing.assert_array_equal(clf.predict_proba(X), np.ones((len(X), 1)))
+
+
+def test_column_of_labels_warns(make_tiny, few_digits, fitted):
+    X, y = few_digits
+    with pytest.warns(DataConversionWarning, match="column-vector y was passed"):
+        clf = make_tiny().fit(X, y[:, np.newaxis])
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted[1])
+
+
+@pytest.mark.parametrize("y", [np.eye(4, dtype=int), [[0, 2], [1, 2], [0, 3], [1, 4]]])
+def test_several_labels_are_refused_in_one_sentence(y):
+    message = "y has several labels per image .* sklearn.multioutput"
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier().fit(np.zeros((4, 8, 8)), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0.5, 1.5, 2.25], "Unknown label type: continuous"),
+        ([0, 1, np.nan], "Input y contains NaN"),
+        ([0, 1, np.inf], "Input y contains infinity"),
+        (np.array(["a", None, "b"], dtype=object), "objects of type NoneType, str"),
+        (np.array(["a", 1, "b"], dtype=object), "objects of type int, str.*Convert"),
+        (pd.Series(["a", 1, "b"], dtype=object), "objects of type int, str.*Convert"),
+        ([[0, 1], [2], [3]], "legacy multi-label"),
+    ],
+)
+def test_labels_that_are_none(y, message):
+    with pytest.raises(ValueError, match=message):
+        check_labels(y)
+
+
+def test_labels_as_bytes_are_refused():
+    with pytest.raises(TypeError, match="labels represented as bytes"):
+        check_labels(np.array(["a", "b"], dtype=bytes))
+
+
+# weights
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 16])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weight_zero_is_leaving_out(make_tiny, few_digits, batch_size, early_stopping):
+    X, y = few_digits
+    y = y % 3
+    weight = np.random.default_rng(0).integers(4, size=120) / 2
+    kept = weight > 0
+    X_odd = np.where(kept[:, np.newaxis, np.newaxis], X, 1e6)
+    y_odd = np.where(kept, y, 99)
+    clf = make_tiny(batch_size=batch_size, early_stopping=early_stopping)
+    with_zeros = clf.fit(X_odd, y_odd, sample_weight=weight).predict_proba(X)
+    without = clf.fit(X[kept], y[kept], sample_weight=weight[kept]).predict_proba(X)
+    np.testing.assert_array_equal(with_zeros, without)
+
+
+def test_weights_are_repetitions(make_tiny, few_digits):
+    X, y = few_digits
+    times = np.random.default_rng(0).integers(4, size=120)
+    clf = make_tiny(precision="float64", batch_size=1000, augment=None)
+    weighted = clf.fit(X, y, sample_weight=times).predict_proba(X)
+    repeated = clf.fit(np.repeat(X, times, axis=0), np.repeat(y, times)).predict_proba(
+        X
+    )
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-10)
+    plain = clf.fit(X, y).predict_proba(X)
+    assert np.abs(weighted - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [1.0, 7, np.float32(0.1)])
+def test_scale_of_equal_weights_does_not_matter(make_tiny, few_digits, fitted, scale):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y, sample_weight=scale)
+    np.testing.assert_allclose(clf.predict_proba(X), fitted[1], rtol=1e-4)
+
+
+def test_class_weight_is_a_sample_weight(make_tiny, few_digits):
+    X, y = few_digits
+    y = LETTERS[np.minimum(y, 2)]
+    own = np.linspace(1, 2, len(y))
+    balanced = compute_class_weight("balanced", classes=np.unique(y), y=y)
+    by_class = dict(zip("abc", balanced, strict=True))
+    product = own * np.array([by_class[label] for label in y])
+    expected, *others = (
+        make_tiny(class_weight=class_weight, precision="float64")
+        .fit(X, y, sample_weight=weight)
+        .predict_proba(X)
+        for class_weight, weight in (
+            (None, product),
+            (by_class, own),
+            ("balanced", own),
+            (None, own),
+        )
+    )
+    np.testing.assert_allclose(others[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(others[1], expected, rtol=1e-9)
+    assert np.abs(others[2] - expected).max() > 1e-3
+
+
+def test_class_of_weight_zero_is_left_out(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(class_weight={3: 0.0}).fit(X, y)
+    assert 3 in clf.classes_
+    other = y != 3
+    weighted = make_tiny().fit(X[other], y[other])
+    np.testing.assert_array_equal(clf.channel_mean_, weighted.channel_mean_)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({77: 1.0}, "are not in class_weight"),
+        ({0: -1.0}, "`class_weight`={0: -1.0} must give no class a negative"),
+        ({0: np.nan}, "`class_weight`={0: nan} must give no class a negative"),
+        (dict.fromkeys(range(10), 0), "at least one class of y a positive one"),
+        ("even", "The 'class_weight' parameter of ViTClassifier must be"),
+    ],
+)
+def test_class_weights_that_are_refused(few_digits, class_weight, message):
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier(class_weight=class_weight).fit(*few_digits)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(3), r"sample_weight.shape == \(3,\), expected \(120,\)"),
+        (np.full(120, -1.0), "Negative values in data passed to sample_weight"),
+        (np.zeros(120), "at least one non-zero number"),
+        (np.full(120, np.nan), "sample_weight contains NaN"),
+        (np.ones((120, 1)), "Sample weights must be 1D array or scalar"),
+    ],
+)
+def test_sample_weights_that_are_refused(few_digits, weight, message):
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier().fit(*few_digits, sample_weight=weight)
+
+
+# validation and early stopping
+
+
+def test_nothing_is_held_out_by_default(make_tiny, few_digits):
+    clf = make_tiny().fit(*few_digits)
+    assert clf.validation_scores_ is None
+    assert clf.best_validation_score_ is None
+    assert list(clf.history_) == [
+        "epoch",
+        "train_loss",
+        "learning_rate",
+        "images_per_second",
+        "seconds",
+    ]
+
+
+def test_validation_without_early_stopping_only_watches(make_tiny, few_digits, fitted):
+    X, y = few_digits
+    clf = make_tiny(n_iter_no_change=1).fit(X, y, X_val=X[:30], y_val=y[:30])
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted[1])
+    assert clf.validation_scores_[-1] == clf.score(X[:30], y[:30])
+    assert clf.history_["valid_score"].tolist() == clf.validation_scores_
+    assert clf.best_validation_score_ == max(clf.validation_scores_)
+
+
+def test_validation_images_in_another_form(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(
+        X, LETTERS[y], X_val=X[:30].reshape(-1, 64).tolist(), y_val=LETTERS[y[:30]]
+    )
+    assert clf.validation_scores_[-1] == clf.score(X[:30], LETTERS[y[:30]])
+
+
+def test_early_stopping_restores_the_best_weights(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(
+        early_stopping=True,
+        max_epochs=60,
+        n_iter_no_change=2,
+        tol=0.0,
+        learning_rate=0.05,
+    ).fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    scores = clf.validation_scores_
+    assert clf.n_epochs_ == len(scores) < 60
+    assert max(scores) > scores[-1]
+    assert clf.score(X[80:], y[80:]) == clf.best_validation_score_ == max(scores)
+    # It ended once the patience was used up, and not before.
+    best = int(np.argmax(scores))
+    assert clf.n_epochs_ >= best + 1 + 2
+
+
+def test_early_stopping_holds_out_a_fraction(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(early_stopping=True, validation_fraction=0.25).fit(X, y % 2)
+    # Accuracies of 30 images are thirtieths.
+    thirtieths = np.array(clf.validation_scores_) * 30
+    np.testing.assert_allclose(thirtieths, thirtieths.round(), atol=1e-9)
+    assert clf.channel_mean_ != make_tiny().fit(X, y % 2).channel_mean_
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    ["neg_log_loss", make_scorer(log_loss, response_method="predict_proba")],
+)
+def test_scoring(make_tiny, few_digits, scoring):
+    X, y = few_digits
+    clf = make_tiny(scoring=scoring).fit(X, y, X_val=X, y_val=y)
+    loss = log_loss(y, clf.predict_proba(X))
+    assert abs(clf.validation_scores_[-1]) == pytest.approx(loss, rel=1e-6)
+
+
+def test_validation_weights(make_tiny, few_digits):
+    X, y = few_digits
+    weight = np.linspace(0, 1, len(y))
+    clf = make_tiny().fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    assert clf.validation_scores_[-1] == pytest.approx(
+        clf.score(X, y, sample_weight=weight)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: {"X_val": X}, "only `X_val` was given"),
+        (lambda X, y: {"y_val": y}, "only `y_val` was given"),
+        (lambda X, y: {"sample_weight_val": y}, "`sample_weight_val` needs `X_val`"),
+        (lambda X, y: {"X_val": X, "y_val": y[:5]}, "inconsistent numbers of samples"),
+        (lambda X, y: {"X_val": X * np.nan, "y_val": y}, "Input X contains NaN"),
+        (lambda X, y: {"X_val": X[:, :7], "y_val": y}, "does not hold images of 8 x 8"),
+        (lambda X, y: {"X_val": X[:0], "y_val": y[:0]}, r"0 sample\(s\)"),
+        (
+            lambda X, y: {"X_val": X, "y_val": y + 5},
+            r"y_val has labels .* not among .*: \[10, 11, 12, 13, 14\]; known are \[0,",
+        ),
+        (
+            lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": y[:3]},
+            r"sample_weight.shape == \(3,\)",
+        ),
+    ],
+)
+def test_validation_data_that_is_refused(few_digits, change, message):
+    X, y = few_digits
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier().fit(X, y, **change(X, y))
+
+
+def test_scores_that_do_not_exist_are_refused_before_training(few_digits):
+    X, y = few_digits
+    clf = ViTClassifier(early_stopping=True, scoring="goodness")
+    with pytest.raises(ValueError, match="'goodness' is not a valid scoring value"):
+        clf.fit(X, y)
+
+
+def test_too_few_of_a_class_to_hold_out(few_digits):
+    X, y = few_digits
+    with pytest.raises(ValueError, match="least populated class"):
+        ViTClassifier(early_stopping=True).fit(X[:12], y[:12])
+
+
+# warm start and partial fit
+
+
+def test_warm_start_goes_on(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(warm_start=True).fit(X, y)
+    mean, losses = clf.channel_mean_, clf.loss_curve_
+    clf.fit(X[:80], y[:80])
+    assert clf.n_epochs_ == 4
+    assert clf.loss_curve_[:2] == losses
+    assert clf.history_["epoch"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(clf.channel_mean_, mean)
+    cold = make_tiny(max_epochs=1).fit(X[:80], y[:80])
+    assert clf.loss_curve_[2] != cold.loss_curve_[0]
+
+
+def test_warm_start_begins_with_the_weights(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(warm_start=True, learning_rate=1e-12).fit(X, y)
+    before = clf.predict_proba(X)
+    np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), before, rtol=1e-6)
+
+
+def test_fit_without_warm_start_begins_anew(make_tiny, few_digits, fitted):
+    X, y = few_digits
+    clf = make_tiny().fit(X[:60], y[:60] % 3)
+    np.testing.assert_array_equal(clf.fit(X, y).predict_proba(X), fitted[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda clf, X, y: clf.set_params(embed_dim=32).fit(X, y),
+            "`embed_dim` is 32, but was 16. Restore them, or fit a clone",
+        ),
+        (lambda clf, X, y: clf.fit(X, y + 1), r"not among the classes .*: \[10\]"),
+        (lambda clf, X, y: clf.fit(X[:, 1:], y), "does not hold images of 8 x 8"),
+    ],
+)
+def test_warm_start_with_other_networks_is_refused(
+    make_tiny, few_digits, change, message
+):
+    clf = make_tiny(warm_start=True).fit(*few_digits)
+    with pytest.raises(ValueError, match=message):
+        change(clf, *few_digits)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_partial_fit_goes_on_through_pickles(make_tiny, few_digits, optimizer):
+    X, y = few_digits
+    settings = {"optimizer": optimizer, "batch_size": 32}
+    straight = make_tiny(**settings).partial_fit(X, y, classes=range(10))
+    stored = pickle.dumps(straight)
+    straight.partial_fit(X, y).partial_fit(X, y)
+    for _ in range(2):
+        stored = pickle.dumps(pickle.loads(stored).partial_fit(X, y))
+    np.testing.assert_array_equal(
+        pickle.loads(stored).predict_proba(X), straight.predict_proba(X)
+    )
+    # The optimizer's state is what makes it go on: without it, the weights differ.
+    fresh = make_tiny(**settings, warm_start=True, max_epochs=1)
+    for _ in range(3):
+        fresh.fit(X, y)
+    assert not np.array_equal(fresh.predict_proba(X), straight.predict_proba(X))
+
+
+def test_partial_fit_is_one_pass_at_a_constant_rate(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(learning_rate=1e-3).partial_fit(X, y, classes=range(10))
+    mean, recipe = clf.channel_mean_, clf.recipe_
+    for part in (slice(60), slice(60, 120)):
+        clf.partial_fit(X[part] + 1, y[part])
+    assert clf.n_epochs_ == 3
+    assert clf.history_["epoch"].tolist() == [1, 2, 3]
+    assert clf.history_["learning_rate"].tolist()[1:] == [1e-3, 1e-3]
+    np.testing.assert_array_equal(clf.channel_mean_, mean)
+    assert clf.recipe_ == recipe
+
+
+def test_partial_fit_learns_from_a_stream(make_tiny, digits):
+    X, y = digits
+    clf = make_tiny(learning_rate=5e-3, batch_size=32)
+    for _ in range(4):
+        for start in range(0, 1200, 200):
+            part = slice(start, start + 200)
+            clf.partial_fit(X[part], y[part], classes=range(10))
+    assert clf.score(X[1200:], y[1200:]) > 0.6
+
+
+def test_partial_fit_knows_classes_that_come_later(make_tiny, few_digits):
+    X, y = few_digits
+    low = y < 5
+    clf = make_tiny().partial_fit(X[low], LETTERS[y[low]], classes=LETTERS[::-1])
+    assert clf.classes_.tolist() == LETTERS.tolist()
+    clf.partial_fit(X[~low], LETTERS[y[~low]], classes=LETTERS)
+    assert clf.predict_proba(X).shape == (120, 10)
+
+
+def test_partial_fit_after_fit(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y).partial_fit(X, y)
+    assert clf.n_epochs_ == 3
+
+
+def test_partial_fit_keeps_class_weights_in_every_part(make_tiny, few_digits):
+    X, y = few_digits
+    settings = {"optimizer": "sgd", "precision": "float64", "augment": None}
+    one = y == 1
+    weighted = make_tiny(class_weight={0: 1.0, 1: 3.0, 2: 1.0}, **settings)
+    by_hand = make_tiny(**settings)
+    for clf, weight in ((weighted, None), (by_hand, np.full(one.sum(), 3.0))):
+        clf.partial_fit(X[y == 0], y[y == 0], classes=range(10))
+        clf.partial_fit(X[one], y[one], sample_weight=weight)
+    np.testing.assert_array_equal(weighted.predict_proba(X), by_hand.predict_proba(X))
+    even = make_tiny(**settings).partial_fit(X[y == 0], y[y == 0], classes=range(10))
+    even.partial_fit(X[one], y[one])
+    assert not np.array_equal(even.predict_proba(X), weighted.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "message"),
+    [
+        ({}, None, "classes must be passed on the first call to partial_fit"),
+        ({}, range(9), r"y has labels that are not among .*: \[9\]"),
+        ({}, [0.5, 1.5], "Unknown label type: continuous"),
+        ({"early_stopping": True}, range(10), "does not support early_stopping=True"),
+        (
+            {"class_weight": "balanced"},
+            range(10),
+            "class_weight='balanced' is not supported for partial_fit",
+        ),
+    ],
+)
+def test_partial_fit_refuses(few_digits, settings, classes, message):
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier(**settings).partial_fit(*few_digits, classes=classes)
+
+
+def test_partial_fit_refuses_other_classes_later(make_tiny, few_digits):
+    clf = make_tiny().partial_fit(*few_digits, classes=range(10))
+    with pytest.raises(ValueError, match="not the same as on the first call"):
+        clf.partial_fit(*few_digits, classes=range(11))
+
+
+# bad input
+
+
+BAD_IMAGES = {
+    "NaN": (lambda X: np.where(X == 16, np.nan, X), "Input X contains NaN"),
+    "infinity": (lambda X: np.where(X == 16, np.inf, X), "Input X contains infinity"),
+    "one axis": (lambda X: X[:, 0, 0], "Expected 2D array, got 1D array"),
+    "five axes": (lambda X: X[..., None, None], "has 5 axes; images have at most 4"),
+    "no images": (lambda X: X[:0], r"Found array with 0 sample\(s\)"),
+    "no rows": (lambda X: X[:0].reshape(0, 64), r"Found array with 0 sample\(s\)"),
+    "no pixels": (lambda X: X[:, :0], "has no pixels"),
+    "complex": (lambda X: X + 1j, "Complex data not supported"),
+    "other length": (lambda X: X[1:], "inconsistent numbers of samples"),
+    "huge": (lambda X: X * 1e300, "X has values up to 1.6e.301, whose squares"),
+    "large": (lambda X: X * 1e40, "beyond the range of float32"),
+    "words": (lambda X: [["a", "b"]] * 120, "X must hold numbers"),
+    "mixed sizes": (
+        lambda X: [*X[1:], X[0, 1:]],
+        r"images of different shapes: \(7, 8\), \(8, 8\)",
+    ),
+    "two readings": (lambda X: np.zeros((120, 3, 8, 3)), "is ambiguous: .*could both"),
+    "no reading": (lambda X: np.zeros((120, 5, 8, 6)), "is ambiguous: neither"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_bad_images(few_digits, change, message):
+    X, y = few_digits
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier().fit(change(X), y)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (csr_array((120, 64)), "Sparse data was passed"),
+        ([[object()]] * 120, "X must hold numbers"),
+        (np.zeros((120, 64), dtype="M8[D]"), "X must hold numbers"),
+    ],
+)
+def test_kinds_that_are_no_images(few_digits, X, message):
+    with pytest.raises(TypeError, match=message):
+        ViTClassifier().fit(X, few_digits[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X.reshape(-1, 64)[:, :60], "X has 60 features, but .* expecting 64"),
+        (lambda X: X[:, :7], r"\(120, 7, 8\) does not hold images of 8 x 8 pixels"),
+        (lambda X: X[0], "X has 8 features, but .* expecting 64"),
+        (lambda X: X * np.nan, "Input X contains NaN"),
+    ],
+)
+def test_images_that_predict_refuses(few_digits, fitted, change, message):
+    with pytest.raises(ValueError, match=message):
+        fitted[0].predict(change(few_digits[0]))
+
+
+def test_target_is_required(few_digits):
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        ViTClassifier().fit(few_digits[0], None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"depth": 0}, ValueError, r"'depth' .* int in the range \[1, inf\).* Got 0"),
+        ({"depth": 2.5}, ValueError, "'depth' parameter .* Got 2.5"),
+        ({"patch_size": "4"}, ValueError, "'patch_size' parameter .* Got '4'"),
+        ({"patch_size": (4, 4, 2)}, ValueError, r"`patch_size`.*\(4, 4, 2\)"),
+        ({"patch_size": 9}, ValueError, r"`patch_size`=.*9.* 8 x 8 pixels"),
+        (
+            {"num_heads": 3, "embed_dim": 16},
+            ValueError,
+            "`num_heads`=3 does not divide `embed_dim`=16",
+        ),
+        ({"drop_path_rate": 1.0}, ValueError, "'drop_path_rate' parameter .* Got 1.0"),
+        ({"learning_rate": -1.0}, ValueError, "'learning_rate' parameter"),
+        ({"optimizer": "adam"}, ValueError, "'optimizer' parameter .* Got 'adam'"),
+        ({"augment": "heavy"}, ValueError, "'augment' parameter"),
+        ({"augment": Augment(shift=2.0)}, ValueError, "'shift' parameter of Augment"),
+        ({"recipe": "fast"}, ValueError, "'recipe' parameter"),
+        ({"architecture": BaseEstimator()}, ValueError, "'architecture' parameter"),
+        ({"validation_fraction": 1.0}, ValueError, "'validation_fraction' parameter"),
+        ({"image_shape": (8, 9)}, ValueError, "images of 8 x 9 pixels"),
+        ({"image_shape": ("a", 8)}, TypeError, "`image_shape` must be"),
+        ({"channels": "middle"}, ValueError, "'channels' parameter"),
+        ({"device": 7}, ValueError, "'device' parameter"),
+        ({"precision": "int8"}, ValueError, "'precision' parameter"),
+        ({"random_state": "seed"}, ValueError, "'random_state' parameter"),
+    ],
+)
+def test_parameters_that_are_refused(few_digits, settings, error, message):
+    with pytest.raises(error, match=message):
+        ViTClassifier(**settings).fit(*few_digits)
+
+
+def test_clean_use_does_not_warn(few_digits):
+    X, y = few_digits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = ViTClassifier(max_epochs=1, early_stopping=True)
+        clf.fit(X.tolist(), y, X_val=X, y_val=y)
+        clf.predict_proba(X)
