@@ -93,7 +93,7 @@ class ImageData(torch.utils.data.Dataset):
             else torch.as_tensor(self.weight).to(self.device, self.normalize.dtype)
         )
         if self.device.type == "cuda" and self._fits_on_device():
-            self._resident = to_tensor(self.images).to(self.device)
+            self._resident = self._raw(slice(None)).to(self.device)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -103,6 +103,11 @@ class ImageData(torch.utils.data.Dataset):
         """Say whether the raw images leave room for training on the device."""
         free, _ = torch.cuda.mem_get_info(self.device)
         return self.images.nbytes < _RESIDENT_FRACTION * free
+
+    def _raw(self, rows: np.ndarray | slice) -> Tensor:
+        """Copy some images into a tensor, doubles in the type they are used in."""
+        raw = to_tensor(self.images[rows])
+        return raw.to(self.normalize.dtype) if raw.dtype == torch.float64 else raw
 
     def inputs(self, index: Tensor | slice) -> Tensor:
         """Return normalised images on the device, channels first."""
