@@ -240,7 +240,7 @@ class OverlapPatchEmbed(Part):
             stages += [_make_conv(channels, width), _make_pool(stride), nn.ReLU()]
             channels = width
         self.stages = nn.Sequential(*stages)
-        self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs of torch lack it
         self.norm_after = _make_norm(
             config.patch_norm_after, config.embed_dim, config.norm_eps
         )
