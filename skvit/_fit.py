@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -20,6 +21,7 @@ from skvit._training import (
     build_module,
     export_weights,
     parameter_dtype,
+    predict_logits,
     resolve_device,
     resolve_precision,
     train,
@@ -27,6 +29,7 @@ from skvit._training import (
 from skvit.nn import ViTConfig
 
 _PARTIAL_WARMUP = 20  # updates, at most an epoch of the first call
+_PROBES = 16  # images on which a trained network is tried
 
 
 def network_config(recipe, architecture, spec, n_outputs):
@@ -178,6 +181,8 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         monitor=monitor,
         start=draft._progress if run.partial else Progress(draft._progress.epochs),
     )
+    few = _as_data(draft, samples.take(slice(_PROBES)), device, precision)
+    _check_outputs(module, few, plan)
     _remember(draft, module, device, trained, run)
     if report_to is not None:
         report_to.end(lambda: _state(draft))
@@ -237,6 +242,17 @@ def _make_monitor(draft, score, report_to, max_epochs):
             lambda: _state_so_far(draft, net)
         )
     return monitor
+
+
+def _check_outputs(module, data, plan):
+    """Raise where the last update broke the network, whose loss no one takes again."""
+    logits = predict_logits(module.eval(), data, plan.precision)
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "Training diverged: after the last update the network's outputs are "
+            f"{logits[~np.isfinite(logits)][0]}. Use a smaller "
+            f"`learning_rate` than {plan.learning_rate:g}, or precision='float32'."
+        )
 
 
 def _state_so_far(draft, net):
