@@ -48,7 +48,7 @@ class Trained:
     history : DataFrame
         One row per epoch.
     best_score : float or None
-        Best validation score, None without validation data.
+        Best validation score; None without validation data or a whole epoch.
     """
 
     progress: Progress
@@ -121,7 +121,7 @@ def train(
             optimizers=to_numpy(tuple(net.optimizer_states())),
         ),
         history=history_frame(rows, start.epochs),
-        best_score=None if monitor.score is None else monitor.best_score,
+        best_score=monitor.best_score if rows and monitor.score else None,
     )
 
 

@@ -1,0 +1,307 @@
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.pipeline import make_pipeline
+from skorch import NeuralNet
+
+from skvit import Architecture, Augment, PatchTransformer, Recipe, ViTClassifier
+from skvit._fit import network_config, training_plan
+from skvit._images import ImageSpec
+from skvit._recipe import ResolvedRecipe, resolve_recipe
+from skvit._samples import Run
+from skvit._training import ViTNet
+from skvit.nn import VisionTransformer
+
+EXPLICIT = {
+    "pos_embed": "learned",
+    "augment": None,
+    "precision": "float64",
+    "recipe": Recipe(label_smoothing=0.1),
+}
+
+
+@pytest.fixture
+def resolved():
+    """Function that resolves a classifier's settings for one kind of image."""
+
+    def resolve(spec, n_samples=500, **settings):
+        params = ViTClassifier(**settings).get_params(deep=False)
+        params["architecture"] = params["architecture"] or Architecture()
+        params["recipe"] = params["recipe"] or Recipe()
+        return resolve_recipe(SimpleNamespace(**params), spec, n_samples)
+
+    return resolve
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Function that presses Ctrl-C in the update of the given number."""
+
+    def press(update):
+        step, counted = ViTNet.train_step, []
+
+        def interrupted(net, batch, **kwargs):
+            counted.append(batch)
+            if len(counted) == update:
+                raise KeyboardInterrupt
+            return step(net, batch, **kwargs)
+
+        monkeypatch.setattr(ViTNet, "train_step", interrupted)
+
+    return press
+
+
+# configuration and plan
+
+
+def test_network_is_of_the_parameters(resolved):
+    architecture = Architecture(
+        qk_norm=True, num_register_tokens=2, patch_norm="after", head_hidden=7
+    )
+    spec = ImageSpec(12, 8, 3)
+    recipe = resolved(
+        spec,
+        patch_size=(4, 2),
+        embed_dim=24,
+        depth=3,
+        num_heads=6,
+        pool="token",
+        architecture=architecture,
+    )
+    config = network_config(recipe, architecture, spec, 5)
+    assert (config.image_size, config.patch_size) == ((12, 8), (4, 2))
+    assert (config.in_channels, config.num_outputs) == (3, 5)
+    assert (config.embed_dim, config.depth, config.num_heads) == (24, 3, 6)
+    assert (config.pool, config.qk_norm, config.head_hidden) == ("token", True, 7)
+    assert config.num_register_tokens == 2
+    assert (config.patch_norm_before, config.patch_norm_after) == (False, True)
+    assert config.sequence_shape is None
+
+
+def test_network_of_a_sequence(resolved):
+    spec = ImageSpec(9, 20, 1, kind="sequence")
+    recipe = resolved(spec, patch_size="precomputed")
+    config = network_config(recipe, Architecture(), spec, 5)
+    assert config.sequence_shape == (9, 20)
+    assert config.patch_embed == "sequence"
+
+
+def test_plan_of_a_fit(resolved):
+    recipe = resolved(
+        ImageSpec(8, 8, 1), max_epochs=10, batch_size=64, augment=Augment(mixup=0.2)
+    )
+    options = Recipe(warmup=0.1, final_rate=0.01, clip_norm=2.0)
+    plan = training_plan(recipe, options, Run(), 130, 4, "float32", False)
+    assert (plan.max_epochs, plan.batch_size, plan.n_classes) == (10, 64, 4)
+    assert (plan.total_updates, plan.warmup) == (30, 3)
+    assert (plan.final_rate, plan.clip_norm) == (0.01, 2.0)
+    assert plan.augmentation.mixup == 0.2
+
+
+def test_plan_of_a_partial_fit(resolved):
+    recipe = resolved(ImageSpec(8, 8, 1), max_epochs=100, batch_size=10)
+    plan = training_plan(
+        recipe, Recipe(), Run(partial=True), 10_000, 4, "float32", False
+    )
+    assert plan.max_epochs == 1
+    assert plan.total_updates is None
+    assert plan.averaging is None
+    assert plan.warmup == 20
+
+
+# precomputed patches
+
+
+@pytest.mark.parametrize("patch_size", [1, 2, 4, (4, 2), 8])
+@pytest.mark.parametrize("pool", ["mean", "token", "map"])
+def test_patches_cut_before_or_inside(make_tiny, few_digits, patch_size, pool):
+    X, y = few_digits
+    architecture = Architecture(patch_embed="linear", patch_norm="both")
+    settings = EXPLICIT | {"architecture": architecture, "pool": pool}
+    inside = make_tiny(patch_size=patch_size, **settings)
+    before = make_pipeline(
+        PatchTransformer(patch_size, flatten=False),
+        make_tiny(patch_size="precomputed", **settings),
+    )
+    np.testing.assert_allclose(
+        before.fit(X, y).predict_proba(X),
+        inside.fit(X, y).predict_proba(X),
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+def test_convolution_is_the_linear_embedding(make_tiny, few_digits):
+    X, y = few_digits
+    linear, convolution = (
+        make_tiny(architecture=Architecture(patch_embed=form), **EXPLICIT)
+        .fit(X, y)
+        .predict_proba(X)
+        for form in ("linear", "conv")
+    )
+    np.testing.assert_allclose(convolution, linear, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pos_embed": "sincos2d"}, "`pos_embed`='sincos2d' needs rows and columns"),
+        ({"pos_embed": "rope"}, "`pos_embed`='rope' needs rows and columns"),
+        ({"augment": "light"}, "`augment`='light' varies images, but X is a sequence"),
+        (
+            {"augment": Augment(shift=0.1)},
+            r"`augment`=Augment\(shift=0.1\) varies images",
+        ),
+        (
+            {"architecture": Architecture(patch_embed="conv")},
+            "`patch_embed`='conv' needs images",
+        ),
+        (
+            {"architecture": Architecture(patch_embed="shifted")},
+            "`patch_embed`='shifted' needs images",
+        ),
+    ],
+)
+def test_what_a_sequence_cannot_have(make_tiny, few_digits, settings, message):
+    X, y = few_digits
+    patches = PatchTransformer(4, flatten=False).fit_transform(X)
+    with pytest.raises(ValueError, match=message):
+        make_tiny(patch_size="precomputed", **settings).fit(patches, y)
+
+
+def test_precomputed_wants_sequences(make_tiny, few_digits):
+    X, y = few_digits
+    message = r"expects patches of shape .* got X of shape \(120, 64\)"
+    with pytest.raises(ValueError, match=message):
+        make_tiny(patch_size="precomputed").fit(X.reshape(120, 64), y)
+
+
+# what is remembered
+
+
+def test_fitted_attributes(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(max_epochs=3).fit(X, y)
+    assert clf.classes_.tolist() == list(range(10))
+    assert clf.n_features_in_ == 64
+    assert not hasattr(clf, "feature_names_in_")
+    assert clf.image_shape_ == (8, 8, 1)
+    assert clf.image_spec_ == ImageSpec(8, 8, 1)
+    assert clf.n_epochs_ == len(clf.history_) == 3
+    assert isinstance(clf.history_, pd.DataFrame)
+    assert clf.history_["train_loss"].tolist() == clf.loss_curve_
+    assert (clf.history_["images_per_second"] > 0).all()
+    assert isinstance(clf.recipe_, ResolvedRecipe)
+    assert clf.recipe_.max_epochs == 3
+    assert isinstance(clf.module_, VisionTransformer)
+    assert not clf.module_.training
+    assert isinstance(clf.net_, NeuralNet)
+    assert vars(clf).keys().isdisjoint({"module_", "net_", "device_"})
+
+
+def test_loss_falls(make_tiny, few_digits):
+    clf = make_tiny(max_epochs=10, learning_rate=1e-2, augment=None).fit(*few_digits)
+    assert clf.loss_curve_[-1] < 0.9 * clf.loss_curve_[0]
+
+
+def test_module_computes_what_predict_proba_says(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(precision="float64").fit(X, y)
+    images = torch.tensor((X - clf.channel_mean_) / clf.channel_std_)[:, None]
+    with torch.no_grad():
+        expected = torch.softmax(clf.module_(images), dim=1).numpy()
+    np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=1e-9)
+
+
+def test_net_is_a_skorch_net(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(precision="float64").fit(X, y, X_val=X, y_val=y)
+    net = clf.net_
+    np.testing.assert_allclose(net.predict_proba(X), clf.predict_proba(X), rtol=1e-9)
+    assert net.history[:, "train_loss"] == clf.loss_curve_
+    assert net.history[:, "valid_score"] == clf.validation_scores_
+    assert net.module_ is clf.module_
+
+
+def test_averaged_weights_are_the_ones_kept(make_tiny, few_digits):
+    X, y = few_digits
+    settings = {"max_epochs": 20, "batch_size": 12}
+    averaged = make_tiny(recipe=Recipe(averaging=0.9), **settings).fit(X, y)
+    last = make_tiny(recipe=Recipe(averaging=None), **settings).fit(X, y)
+    assert averaged.loss_curve_ == last.loss_curve_
+    assert not np.array_equal(averaged.predict_proba(X), last.predict_proba(X))
+
+
+# the end of training
+
+
+def test_interrupted_training_keeps_the_model(make_tiny, few_digits, interrupt_at):
+    X, y = few_digits
+    interrupt_at(6)
+    clf = make_tiny(max_epochs=9, batch_size=60)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        clf.fit(X, y)
+    assert clf.n_epochs_ == len(clf.history_) == 2
+    np.testing.assert_allclose(clf.predict_proba(X).sum(axis=1), 1)
+
+
+def test_interrupted_first_epoch(make_tiny, few_digits, interrupt_at):
+    X, y = few_digits
+    interrupt_at(1)
+    clf = make_tiny(early_stopping=True)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        clf.fit(X, y % 2)
+    assert clf.n_epochs_ == 0
+    assert clf.loss_curve_ == []
+    assert clf.validation_scores_ in (None, [])
+    assert clf.best_validation_score_ is None
+    assert clf.predict(X).shape == (120,)
+
+
+def test_training_goes_on_after_an_interruption(
+    make_tiny, few_digits, interrupt_at, monkeypatch
+):
+    X, y = few_digits
+    interrupt_at(2)
+    clf = make_tiny(warm_start=True, batch_size=60)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        clf.fit(X, y)
+    monkeypatch.undo()
+    assert clf.fit(X, y).n_epochs_ == 2
+
+
+def test_other_errors_pass_through(make_tiny, few_digits, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(ViTNet, "train_step", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        make_tiny(verbose=1).fit(*few_digits)
+
+
+def test_loss_that_is_not_a_number(make_tiny, few_digits):
+    clf = make_tiny(max_epochs=5, learning_rate=1e30)
+    message = (
+        r"Training diverged: the loss became nan in epoch \d. Use a smaller "
+        r"`learning_rate` than 1e\+30"
+    )
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*few_digits)
+
+
+def test_verbose_shows_progress(make_tiny, few_digits, capfd):
+    X, y = few_digits
+    make_tiny(verbose=1, max_epochs=3).fit(X, y, X_val=X, y_val=y)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert re.search(r"3/3 .*loss=\d\.\d+, valid_score=0\.\d+, images/s=\d+", shown.err)
+
+
+def test_not_verbose_shows_nothing(make_tiny, few_digits, capfd):
+    X, y = few_digits
+    make_tiny(verbose=0).fit(X, y, X_val=X, y_val=y).partial_fit(X, y)
+    assert capfd.readouterr() == ("", "")
