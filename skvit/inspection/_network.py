@@ -76,10 +76,9 @@ class OpenNetwork:
         return self.module.config
 
     def forward(self, images, *patterns):
-        """Return logits and what was recorded, in the precision of the weights."""
+        """Return logits and what was recorded."""
         record = Record(*patterns)
-        with autocast("float32", self.data.device):
-            return self.module(images, record), record
+        return self.module(images, record), record
 
     def watch(self, part, *patterns):
         """Return what a forward pass over part of the images records."""
@@ -87,9 +86,17 @@ class OpenNetwork:
             return self.forward(self.data.inputs(part), *patterns)[1]
 
     def over_batches(self, compute, n_kept=0):
-        """Return what `compute` gives for each part, `n_kept` layers held at once."""
+        """Return what `compute` gives for all images, in the weights' precision.
+
+        `n_kept` is how many layers' worth of tensors are held at once.
+        """
+
+        def compute_exactly(part):
+            with autocast("float32", self.data.device):
+                return compute(part)
+
         size = batch_size_for(self.module, self.data.device) // (1 + n_kept)
-        return over_batches(compute, self.data, max(1, size))
+        return over_batches(compute_exactly, self.data, max(1, size))
 
     def log_probabilities(self, images, codes):
         """Return the log-probability of one class for each image, (batch,)."""
@@ -148,5 +155,13 @@ def class_codes(clf, target, n_samples):
             f"`target` must be one label, one label for each of the {n_samples} "
             f"images, or None for the predicted ones; got shape {labels.shape}."
         )
-    codes = clf._codes(labels.reshape(-1), "target")
-    return np.ascontiguousarray(np.broadcast_to(codes, n_samples))
+    known = {label: code for code, label in enumerate(clf.classes_.tolist())}
+    given = labels.reshape(-1).tolist()
+    unknown = [label for label in given if label not in known]
+    if unknown:
+        raise ValueError(
+            f"`target` has labels that are not among the classes seen in training: "
+            f"{unknown}; known are {clf.classes_.tolist()}."
+        )
+    codes = np.array([known[label] for label in given])
+    return codes if len(codes) == n_samples else np.repeat(codes, n_samples)
