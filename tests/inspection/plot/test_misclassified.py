@@ -1,0 +1,79 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skvit.inspection import MisclassifiedDisplay, attention_rollout, occlusion_map
+
+
+def test_the_worst_errors_come_first(pyplot, small_digits):
+    clf, X, y = small_digits
+    display = MisclassifiedDisplay.from_estimator(clf, X, y, n_images=4)
+    probabilities = clf.predict_proba(X)
+    of_truth = probabilities[np.arange(len(y)), y]
+    wrong = [n for n in range(len(y)) if clf.predict(X)[n] != y[n]]
+    expected = sorted(wrong, key=lambda n: of_truth[n])[:4]
+    assert list(display.indices) == expected
+    np.testing.assert_array_equal(display.images[..., 0], X[expected])
+    np.testing.assert_array_equal(display.true_labels, y[expected])
+    np.testing.assert_allclose(display.probabilities, probabilities[expected])
+    maps = attention_rollout(clf, X[expected], upsample=True)
+    np.testing.assert_allclose(display.maps, maps, rtol=1e-5)
+
+
+def test_draws_images_maps_and_probabilities(pyplot, small_digits):
+    clf, X, y = small_digits
+    display = MisclassifiedDisplay.from_estimator(
+        clf, X, y, n_images=2, method="occlusion"
+    )
+    assert display.ax_.shape == (3, 2)
+    worst = display.indices[0]
+    predicted = clf.predict(X)[worst]
+    assert display.ax_[0, 0].get_title() == f"{predicted}, not {y[worst]}"
+    expected = occlusion_map(clf, X[[worst]], upsample=True)[0]
+    np.testing.assert_allclose(display.maps_[0].get_array(), expected, atol=1e-5)
+    bars = display.bars_[0]
+    names = [int(label.get_text()) for label in display.ax_[2, 0].get_yticklabels()]
+    assert names[0] == predicted
+    assert y[worst] in names
+    for name, bar in zip(names, bars, strict=True):
+        assert bar.get_width() == pytest.approx(display.probabilities[0, name])
+    colours = {name: bar.get_facecolor() for name, bar in zip(names, bars, strict=True)}
+    truth = colours.pop(y[worst])
+    assert truth not in colours.values()
+
+
+FORMS = {
+    "flat rows": lambda X: X.reshape(len(X), -1),
+    "data frame": lambda X: pd.DataFrame(X.reshape(len(X), -1)),
+    "lists": lambda X: X.tolist(),
+    "tensor": lambda X: torch.tensor(X),
+    "channels first": lambda X: X[:, None],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_input(pyplot, small_digits, form):
+    clf, X, y = small_digits
+    expected = MisclassifiedDisplay.from_estimator(clf, X, y)
+    display = MisclassifiedDisplay.from_estimator(clf, FORMS[form](X), y)
+    np.testing.assert_array_equal(display.indices, expected.indices)
+    np.testing.assert_allclose(display.maps, expected.maps)
+
+
+def test_no_errors(pyplot, small_digits):
+    clf, X, _ = small_digits
+    display = MisclassifiedDisplay.from_estimator(clf, X, clf.predict(X))
+    assert display.images.shape == (0, 8, 8, 1)
+    assert display.ax_[0, 0].texts[0].get_text() == "no errors"
+    assert display.bars_ == []
+
+
+def test_wrong_arguments(small_digits):
+    clf, X, y = small_digits
+    with pytest.raises(ValueError, match="`n_images` must be 1 or more, got 0"):
+        MisclassifiedDisplay.from_estimator(clf, X, y, n_images=0)
+    with pytest.raises(ValueError, match="`method`='x' must be one of"):
+        MisclassifiedDisplay.from_estimator(clf, X, y, method="x")
+    with pytest.raises(ValueError, match="y has labels that are not among"):
+        MisclassifiedDisplay.from_estimator(clf, X, y + 20)
