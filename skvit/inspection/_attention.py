@@ -1,5 +1,7 @@
 """Where a network looks: attention, layer by layer and through all of them."""
 
+from collections.abc import Callable
+
 import torch
 
 from skvit.inspection._grid import finish
@@ -10,7 +12,11 @@ from skvit.inspection._network import (
     pooling_weights,
 )
 
-_FUSIONS = {"mean": torch.mean, "max": torch.amax, "min": torch.amin}
+_FUSIONS: dict[str, Callable[..., torch.Tensor]] = {
+    "mean": torch.mean,
+    "max": torch.amax,
+    "min": torch.amin,
+}
 
 
 def attention_maps(clf, X, *, layers=None, heads=None, queries=None, upsample=False):

@@ -1,5 +1,7 @@
 """AttentionMapDisplay: where the network looks, over the images."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skvit.inspection._attention import attention_maps, attention_rollout
@@ -22,7 +24,7 @@ def _last_attention(clf, X, *, upsample):
 
 
 # Name -> function of estimator and images that gives maps, and whether of a class.
-_METHODS = {
+_METHODS: dict[str, tuple[Callable[..., np.ndarray], bool]] = {
     "attention": (_last_attention, False),
     "rollout": (attention_rollout, False),
     "relevance": (attention_relevance, True),

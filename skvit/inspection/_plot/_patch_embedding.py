@@ -97,8 +97,10 @@ class PatchEmbeddingDisplay:
         ----------
         ax : Axes or array of two Axes or None, default=None
             Where to draw: two, or one to be divided. None makes a figure.
-        n_filters, n_components : int
-            The most to draw of each; of the filters, those of the greatest norm.
+        n_filters : int, default=64
+            The most filters to draw, those of the greatest norm.
+        n_components : int, default=16
+            The most components to draw, those of the greatest variance.
         cmap : str or Colormap, default="PuOr"
             Colours of filters that have not three channels; its middle is zero.
 
