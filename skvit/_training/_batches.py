@@ -105,24 +105,24 @@ class ImageData(torch.utils.data.Dataset):
         return self.images.nbytes < _RESIDENT_FRACTION * free
 
     def _raw(self, rows: np.ndarray | slice) -> Tensor:
-        """Copy some images into a tensor, doubles in the type they are used in."""
+        """Copy some images into a tensor, in a type that the device holds.
+
+        Small types stay small on their way to CUDA. Doubles are used in the network's
+        type anyhow, and other devices hold neither them nor every kind of integer.
+        """
         raw = to_tensor(self.images[rows])
-        return raw.to(self.normalize.dtype) if raw.dtype == torch.float64 else raw
+        keep = self.device.type == "cuda" and raw.dtype != torch.float64
+        return raw if keep else raw.to(self.normalize.dtype)
 
     def inputs(self, index: Tensor | slice) -> Tensor:
         """Return normalised images on the device, channels first."""
         if self._resident is not None:
             at = index if isinstance(index, slice) else index.to(self.device)
             return self.normalize(self._resident[at])
-        rows = index if isinstance(index, slice) else index.numpy()
-        return self.normalize(self._moved(to_tensor(self.images[rows])))
-
-    def _moved(self, raw: Tensor) -> Tensor:
-        """Return raw values on the device."""
+        raw = self._raw(index if isinstance(index, slice) else index.numpy())
         if self.device.type == "cuda":
-            return raw.pin_memory().to(self.device, non_blocking=True)
-        # Apple's devices hold neither doubles nor every kind of integer.
-        return raw.to(self.normalize.dtype).to(self.device)
+            raw = raw.pin_memory()
+        return self.normalize(raw.to(self.device, non_blocking=True))
 
     def labels(self, index: Tensor | slice) -> tuple[Tensor | None, Tensor | None]:
         """Return class indices and weights on the device."""

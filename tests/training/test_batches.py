@@ -90,12 +90,36 @@ def test_weights_come_in_the_type_of_the_network():
     assert data.labels(slice(None))[1].dtype == torch.float32
 
 
-def test_values_reach_other_devices_in_the_type_of_the_network():
+@pytest.mark.parametrize(
+    ("kind", "device", "dtype"),
+    [
+        ("f8", "cpu", torch.float32),
+        ("u2", "mps", torch.float32),
+        ("u1", "cuda", torch.uint8),
+        ("f8", "cuda", torch.float32),
+    ],
+)
+def test_values_travel_in_a_type_that_the_device_holds(
+    kind, device, dtype, monkeypatch
+):
+    monkeypatch.setattr(ImageData, "_fits_on_device", lambda _: False)
     data = ImageData(
-        raw_images("f8"), normalizer(dtype=torch.float32), torch.device("meta")
+        raw_images(kind), normalizer(dtype=torch.float32), torch.device(device)
     )
-    moved = data._moved(to_tensor(data.images))
-    assert (moved.device.type, moved.dtype) == ("meta", torch.float32)
+    raw = data._raw(slice(2, 4))
+    assert raw.dtype == dtype
+    np.testing.assert_array_equal(raw, data.images[2:4])
+
+
+def test_memory_of_an_accelerator_is_shared_with_training(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1500, 10_000))
+    monkeypatch.setattr(ImageData, "_raw", lambda *_: torch.zeros(1))
+    cuda = torch.device("cuda")
+    images = np.zeros((50, 4, 4, 1), np.uint8)  # 800 bytes of 1500
+    assert ImageData(images, normalizer(1), cuda)._resident is None
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1601, 10_000))
+    monkeypatch.setattr("torch.Tensor.to", lambda self, _: self)
+    assert ImageData(images, normalizer(1), cuda)._resident is not None
 
 
 def numbered(n):
