@@ -86,7 +86,7 @@ def over_batches(
         If not even one image fits into the device's memory.
     """
     results: np.ndarray | None = None
-    start = 0
+    size, start = min(size, len(data)), 0
     with all_cores(data.device):
         while results is None or start < len(data):
             part = slice(start, min(start + size, len(data)))
