@@ -1,0 +1,222 @@
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from skvit import Architecture, Augment, Recipe
+from skvit._images import ImageSpec
+from skvit._recipe import averaging_start, resolve_recipe, step_value
+
+GRAY = ImageSpec(8, 8, 1)
+PHOTO = ImageSpec(32, 32, 3)
+TABLE = ImageSpec(1, 30, 1, kind="table")
+SEQUENCE = ImageSpec(16, 4, 1, kind="sequence")
+SPECS = [GRAY, PHOTO, TABLE, SEQUENCE]
+SETTINGS = {
+    "patch_size": (2, 1),
+    "embed_dim": 40,
+    "depth": 3,
+    "num_heads": 5,
+    "mlp_ratio": 3.5,
+    "pos_embed": "sincos",
+    "pool": "token",
+    "drop_path_rate": 0.2,
+    "max_epochs": 7,
+    "batch_size": 9,
+    "optimizer": "sgd",
+    "learning_rate": 0.3,
+    "weight_decay": 0.01,
+}
+OPTIONS = {
+    "architecture": {"patch_embed": "conv", "init": "jax"},
+    "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
+}
+
+
+def resolve(spec=GRAY, n=1500, architecture=None, recipe=None, **given):
+    params = dict.fromkeys([*SETTINGS, "augment"], "auto") | given
+    if spec.kind == "sequence":
+        params["patch_size"] = "precomputed"
+    params["architecture"] = Architecture(**architecture or {})
+    params["recipe"] = Recipe(**recipe or {})
+    return resolve_recipe(SimpleNamespace(**params), spec, n)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("n", [1, 150, 5_000, 200_000])
+def test_no_auto_is_left(spec, n):
+    assert "auto" not in asdict(resolve(spec, n)).values()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_below_100_images_their_number_changes_nothing(spec):
+    first = resolve(spec, 1)
+    assert all(resolve(spec, n) == first for n in range(2, 100))
+
+
+@pytest.mark.parametrize("spec", [GRAY, TABLE])
+def test_rules_are_steps(spec):
+    """Between the few numbers of images where a rule steps, nothing changes."""
+    sizes = np.unique(np.geomspace(1, 300_000, 3000).astype(int))
+    settings = []
+    for n in sizes:
+        values = asdict(resolve(spec, int(n)))
+        del values["averaging"]  # by the number of updates, tested below
+        if not settings or values != settings[-1]:
+            settings.append(values)
+    assert len(settings) <= 9
+    batch_sizes = [values["batch_size"] for values in settings]
+    assert min(batch_sizes) >= 64
+    assert batch_sizes == sorted(batch_sizes)
+    widths = [values["embed_dim"] for values in settings]
+    assert widths == sorted(widths)
+
+
+def test_value_of_a_step_holds_from_its_start():
+    steps = ((0, "a"), (10, "b"), (20, "c"))
+    assert [step_value(steps, n) for n in (0, 9, 10, 19, 20, 99)] == list("aabbcc")
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS.items())
+def test_explicit_settings_win(name, value):
+    assert getattr(resolve(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [(group, *item) for group, given in OPTIONS.items() for item in given.items()],
+)
+def test_explicit_options_win(group, name, value):
+    assert getattr(resolve(**{group: {name: value}}), name) == value
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_all_that_is_explicit_stays_whatever_the_data(spec):
+    sequence = spec.kind == "sequence"
+    given = SETTINGS | OPTIONS | {"augment": None}
+    given["architecture"] = {"patch_embed": "linear", "init": "jax"}
+    one, other = resolve(spec, 10, **given), resolve(spec, 10**6, **given)
+    assert one == other
+    assert one.patch_embed == ("sequence" if sequence else "linear")
+
+
+def test_the_default_trains_tables_as_tables():
+    recipe = resolve(TABLE, 5000)
+    assert recipe.augment is None
+    assert recipe.label_smoothing == 0
+    assert recipe.patch_embed == "linear"
+    assert recipe.pool == "mean"
+    assert recipe.patch_size == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("side", "patch"), [(4, 1), (8, 2), (28, 4), (32, 4), (64, 8), (96, 8), (224, 16)]
+)
+def test_patches_make_a_grid_of_about_eight_by_eight(side, patch):
+    recipe = resolve(ImageSpec(side, 2 * side, 3))
+    assert recipe.patch_size == (patch, patch)
+    assert 4 <= side / patch <= 14
+
+
+@pytest.mark.parametrize("width", [1, 2, 15, 16, 17, 100, 1000])
+def test_tables_have_at_most_16_patches(width):
+    height, size = resolve(ImageSpec(1, width, 1, kind="table")).patch_size
+    assert height == 1
+    assert np.ceil(width / size) <= 16
+    assert size == 1 or np.ceil(width / (size - 1)) > 16
+
+
+def test_explicit_patch_of_a_table_is_one_pixel_high():
+    assert resolve(TABLE, patch_size=5).patch_size == (1, 5)
+
+
+@pytest.mark.parametrize("embed_dim", [1, 7, 48, 64, 65, 96, 128, 192])
+def test_heads_divide_the_width_into_about_32(embed_dim):
+    heads = resolve(embed_dim=embed_dim).num_heads
+    distance = {
+        n: abs(np.log(embed_dim / n / 32))
+        for n in range(1, embed_dim + 1)
+        if embed_dim % n == 0
+    }
+    assert distance[heads] == min(distance.values())
+
+
+def test_rate_falls_with_the_width_and_fits_the_optimizer():
+    narrow, wide = resolve(embed_dim=64), resolve(embed_dim=256)
+    assert narrow.learning_rate == 4 * wide.learning_rate
+    assert resolve(embed_dim=16).learning_rate == narrow.learning_rate
+    sgd = resolve(embed_dim=64, optimizer="sgd")
+    assert sgd.learning_rate > 10 * narrow.learning_rate
+
+
+def test_photos_have_wider_networks_than_thumbnails():
+    assert resolve(PHOTO).embed_dim > resolve(GRAY).embed_dim
+
+
+@pytest.mark.parametrize(("epochs", "averaged"), [(4, False), (5, True), (50, True)])
+def test_weights_are_averaged_over_500_updates_or_more(epochs, averaged):
+    recipe = resolve(n=100 * 64, max_epochs=epochs, batch_size=64)
+    assert (recipe.averaging is not None) == averaged
+    assert averaging_start(1000) == 900
+
+
+def test_averaging_can_be_left_out():
+    assert resolve(n=10**5, recipe={"averaging": None}).averaging is None
+
+
+def test_augmentation_by_name_and_by_object():
+    assert resolve(augment=None).augment is None
+    light, photo = resolve(augment="light").augment, resolve(augment="photo").augment
+    assert not light.get("flip", False)
+    assert photo["flip"]
+    assert resolve(augment="auto").augment == light
+    strengths = Augment(shift=0.2, mixup=0.5)
+    assert resolve(augment=strengths).augment == strengths.get_params()
+    assert resolve(n=99, augment="light").augment == light
+    for preset in (light, photo):
+        Augment(**preset).check()
+
+
+@pytest.mark.parametrize("augment", ["light", "photo", Augment(flip=True)])
+@pytest.mark.parametrize("spec", [TABLE, SEQUENCE])
+def test_only_images_are_varied(augment, spec):
+    size = f"X is a {spec.kind} of {spec.height} x {spec.width} values"
+    with pytest.raises(ValueError, match=f"`augment`=.* varies images, but {size}"):
+        resolve(spec, augment=augment)
+
+
+@pytest.mark.parametrize("patch_embed", ["conv", "overlap", "shifted"])
+def test_sequences_are_embedded_linearly(patch_embed):
+    assert resolve(SEQUENCE).patch_embed == "sequence"
+    with pytest.raises(ValueError, match=f"`patch_embed`='{patch_embed}' needs images"):
+        resolve(SEQUENCE, architecture={"patch_embed": patch_embed})
+
+
+def test_patch_larger_than_the_image_is_refused_with_both_sizes():
+    with pytest.raises(ValueError, match=r"`patch_size`=9 is larger than .* 8 x 8 pix"):
+        resolve(patch_size=9)
+
+
+def test_recipe_shows_itself():
+    recipe = resolve()
+    frame = recipe.to_frame()
+    assert frame.index.tolist() == list(asdict(recipe))
+    assert frame.loc["batch_size", "value"] == recipe.batch_size
+    for text in (repr(recipe), recipe._repr_html_()):
+        assert all(name in text for name in asdict(recipe))
+
+
+@pytest.mark.parametrize("kind", ["image", "table", "sequence"])
+def test_auto_makes_a_network_for_any_size(kind):
+    from skvit._fit import network_config
+
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        height, width, channels = (int(n) for n in rng.integers(1, (60, 60, 6)))
+        if kind != "image":
+            channels = 1
+        spec = ImageSpec(1 if kind == "table" else height, width, channels, kind=kind)
+        config = network_config(resolve(spec, 200), Architecture(), spec, 3)
+        assert config.num_patches >= 1
+        assert config.embed_dim % config.num_heads == 0
