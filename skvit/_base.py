@@ -134,6 +134,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
                 image_shape=self.image_shape,
                 channels=self.channels,
                 spec=spec,
+                options=self._options()["image_options"].reading(),
             )
         _check_range(images, self.precision)
         if reset:
@@ -182,7 +183,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
         check_is_fitted(self)
         device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device, self._config.embed_dim)
+        precision = resolve_precision(self.precision, device, self._config)
         module = self._runtime.module(self._config, self._weights, device, precision)
         return device, precision, module
 

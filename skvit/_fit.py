@@ -160,7 +160,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
     )
     device = resolve_device(draft.device)
-    precision = resolve_precision(draft.precision, device, config.embed_dim)
+    precision = resolve_precision(draft.precision, device, config)
     module = _make_module(draft, config, device, precision, run)
     plan = training_plan(
         draft.recipe_,

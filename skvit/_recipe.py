@@ -10,12 +10,13 @@ from skvit._images import ImageSpec, resolve_patch_size
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
-_EPOCHS = ((0, 40), (100, 60), (1_000, 40), (4_000, 24), (15_000, 16), (40_000, 12))
+_EPOCHS = ((0, 40), (100, 80), (1_000, 60), (4_000, 24), (15_000, 16), (40_000, 12))
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
-_DEPTH = ((0, 4), (40_000, 6))
+_EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
-# (from this many values per image on, width): gray thumbnails need less than photos
+# (from this many values per image on, value): gray thumbnails need less than photos
 _WIDTH = ((0, 64), (2_000, 128))
+_DEPTH = ((0, 2), (700, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 
@@ -136,7 +137,7 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     return ResolvedRecipe(
         patch_size=_resolve_patch_size(params.patch_size, spec),
         embed_dim=embed_dim,
-        depth=_auto(params.depth, step_value(_DEPTH, n_samples)),
+        depth=_resolve_depth(params.depth, spec, n_samples),
         num_heads=_resolve_heads(params.num_heads, embed_dim),
         mlp_ratio=_auto(params.mlp_ratio, 2.0),
         patch_embed=_resolve_patch_embed(architecture.patch_embed, spec),
@@ -172,6 +173,12 @@ def _resolve_width(embed_dim, spec, n_samples):
     """Return the width: by the size of an image, then by the number of images."""
     width = step_value(_WIDTH, spec.n_features if spec.kind == "image" else 0)
     return _auto(embed_dim, int(width * step_value(_WIDTH_FACTOR, n_samples)))
+
+
+def _resolve_depth(depth, spec, n_samples):
+    """Return the number of blocks: by the size of an image, then by their number."""
+    blocks = step_value(_DEPTH, spec.n_features)
+    return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
 
 
 def _resolve_heads(num_heads, embed_dim):

@@ -148,9 +148,7 @@ def _place(estimator) -> tuple[str, str]:
     device = estimator._runtime.device
     if device is None:
         return f"{estimator.device}, not in use yet", str(estimator.precision)
-    precision = resolve_precision(
-        estimator.precision, device, estimator._config.embed_dim
-    )
+    precision = resolve_precision(estimator.precision, device, estimator._config)
     return str(device), precision
 
 

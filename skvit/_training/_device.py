@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from skvit.nn import ViTConfig
+
 DISABLE_ACCELERATORS = "SKVIT_DISABLE_ACCELERATORS"
 
 _DTYPES = {
@@ -14,7 +16,7 @@ _DTYPES = {
     "float64": torch.float64,
 }
 # Narrower networks are bound by the number of operations, not by their arithmetic.
-_MIN_WIDTH_FOR_BFLOAT16 = 96
+_MIN_WIDTH_FOR_BFLOAT16 = 64
 
 
 def _accelerators() -> dict[str, Callable[[], bool]]:
@@ -92,18 +94,21 @@ def has_bfloat16_units(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def resolve_precision(precision: str, device: torch.device, embed_dim: int) -> str:
+def resolve_precision(
+    precision: str, device: torch.device, config: ViTConfig
+) -> str:
     """Turn a precision parameter into the name of a floating-point type.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16", "float16", "float64"}
         "auto" takes bfloat16 where the device multiplies it faster and the network is
-        wide enough to gain from it, otherwise float32.
+        wide enough to gain from it, otherwise float32. Networks for tables, images one
+        pixel high, stay with float32 on a CPU.
     device : torch.device
         Where the network runs.
-    embed_dim : int
-        Width of the network.
+    config : ViTConfig
+        The network.
 
     Returns
     -------
@@ -116,14 +121,20 @@ def resolve_precision(precision: str, device: torch.device, embed_dim: int) -> s
         If the device cannot compute in that type.
     """
     if precision == "auto":
-        wide = device.type != "cpu" or embed_dim >= _MIN_WIDTH_FOR_BFLOAT16
-        return "bfloat16" if wide and has_bfloat16_units(device) else "float32"
+        gains = device.type != "cpu" or _gains_from_bfloat16(config)
+        return "bfloat16" if gains and has_bfloat16_units(device) else "float32"
     if precision == "float64" and device.type == "mps":
         raise ValueError(
             "`precision`='float64' is not available on the device 'mps'; use "
             "'float32', or device='cpu'."
         )
     return precision
+
+
+def _gains_from_bfloat16(config: ViTConfig) -> bool:
+    """Say whether a CPU spends its time in the network's matrix products."""
+    is_table = config.image_size[0] == 1
+    return config.embed_dim >= _MIN_WIDTH_FOR_BFLOAT16 and not is_table
 
 
 def parameter_dtype(precision: str) -> torch.dtype:

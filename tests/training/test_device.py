@@ -10,6 +10,7 @@ from skvit._training._device import (
     resolve_device,
     resolve_precision,
 )
+from skvit.nn import ViTConfig
 
 CPU = torch.device("cpu")
 PROBES = {
@@ -17,6 +18,10 @@ PROBES = {
     "xpu": "torch.xpu.is_available",
     "mps": "torch.backends.mps.is_available",
 }
+
+
+def network(embed_dim, image_size=(8, 8), patch_size=(2, 2)):
+    return ViTConfig(image_size, patch_size, 1, 2, embed_dim, depth=1, num_heads=1)
 
 
 @pytest.fixture
@@ -97,8 +102,10 @@ def test_auto_takes_bfloat16_on_a_cpu_that_has_it_for_wide_networks(
 ):
     set_cpu_units(monkeypatch, avx512_bf16=avx512_bf16, amx=amx)
     reduced = "bfloat16" if avx512_bf16 or amx else "float32"
-    assert resolve_precision("auto", CPU, 192) == reduced
-    assert resolve_precision("auto", CPU, 64) == "float32"
+    assert resolve_precision("auto", CPU, network(192)) == reduced
+    assert resolve_precision("auto", CPU, network(32)) == "float32"
+    table = network(192, image_size=(1, 16), patch_size=(1, 1))
+    assert resolve_precision("auto", CPU, table) == "float32"
 
 
 @pytest.mark.parametrize(
@@ -108,22 +115,22 @@ def test_auto_takes_bfloat16_on_cuda_that_has_it(monkeypatch, supported, chosen)
     monkeypatch.setattr(
         "torch.cuda.is_bf16_supported", lambda including_emulation: supported
     )
-    assert resolve_precision("auto", torch.device("cuda"), 16) == chosen
+    assert resolve_precision("auto", torch.device("cuda"), network(16)) == chosen
 
 
 def test_other_accelerators_stay_with_float32():
     assert not has_bfloat16_units(torch.device("mps"))
-    assert resolve_precision("auto", torch.device("mps"), 512) == "float32"
+    assert resolve_precision("auto", torch.device("mps"), network(512)) == "float32"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "float64"])
 def test_explicit_precision_is_taken_as_it_is(precision):
-    assert resolve_precision(precision, CPU, 8) == precision
+    assert resolve_precision(precision, CPU, network(8)) == precision
 
 
 def test_doubles_are_refused_where_there_are_none():
     with pytest.raises(ValueError, match="'float64' is not available on the device 'm"):
-        resolve_precision("float64", torch.device("mps"), 8)
+        resolve_precision("float64", torch.device("mps"), network(8))
 
 
 @pytest.mark.parametrize(
