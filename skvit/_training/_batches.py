@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Labels = tuple[Tensor | None, Tensor | None]  # class indices and weights
+
 _RESIDENT_FRACTION = 0.5  # of the free device memory that a data set may take
 
 
@@ -124,7 +126,7 @@ class ImageData(torch.utils.data.Dataset):
             raw = raw.pin_memory()
         return self.normalize(raw.to(self.device, non_blocking=True))
 
-    def labels(self, index: Tensor | slice) -> tuple[Tensor | None, Tensor | None]:
+    def labels(self, index: Tensor | slice) -> Labels:
         """Return class indices and weights on the device."""
         if self.target is None:
             return None, None
@@ -164,7 +166,7 @@ class TrainBatches:
         """Return the number of batches in a pass."""
         return -(-len(self.data) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor | None]]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         """Yield images with their labels and weights."""
         order = torch.randperm(len(self.data), generator=self.generator)
         for index in order.tensor_split(len(self)):
@@ -186,7 +188,7 @@ class OrderedBatches:
     data: ImageData
     batch_size: int
 
-    def __iter__(self) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor | None]]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         """Yield images with their labels and weights."""
         for start in range(0, len(self.data), self.batch_size):
             part = slice(start, start + self.batch_size)

@@ -16,7 +16,8 @@ def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
     Matrices and kernels decay; biases, norms, tokens, positions and scales do not.
     """
-    decay, spare = [], []
+    decay: list[Tensor] = []
+    spare: list[Tensor] = []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -100,7 +101,8 @@ def _encoder_matrices(
         for name, parameter in module.named_parameters()
         if name.startswith("blocks.") and parameter.ndim == 2
     }
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for parameter in decay:
         (matrices if id(parameter) in in_blocks else others).append(parameter)
     return matrices, others
