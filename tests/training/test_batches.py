@@ -73,6 +73,15 @@ def test_data_hands_out_rows_with_their_labels_and_weights(index):
     np.testing.assert_array_equal(weights, weight[rows])
 
 
+@pytest.mark.parametrize("index", [slice(2, 5), torch.tensor([4, 0, 0])])
+def test_data_on_the_device_is_indexed_there(index):
+    data, images = ImageData(raw_images(), normalizer(), CPU), raw_images()
+    moved = ImageData(
+        np.zeros_like(images), normalizer(), CPU, _resident=to_tensor(images)
+    )
+    assert torch.equal(moved.inputs(index), data.inputs(index))
+
+
 def test_data_without_labels_or_weights():
     images = raw_images()
     assert ImageData(images, normalizer(), CPU).labels(slice(2)) == (None, None)

@@ -91,7 +91,9 @@ def test_pickle_is_empty_and_what_is_rebuilt_is_equal(make_module):
 
 def test_an_adopted_module_is_kept_and_no_longer_trains(make_module, builds):
     module, runtime = make_module().train(), Runtime()
+    assert runtime.device is None
     runtime.adopt(module, CPU)
+    assert runtime.device == CPU
     assert runtime.module(module.config, {}, CPU, "float64") is module
     assert not module.training
     assert builds == []
