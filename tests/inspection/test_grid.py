@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,13 @@ def test_patches_of_upsampled_grids_are_the_grids():
     back = to_patches(to_pixels(grids, CONFIG), CONFIG, 2)
     np.testing.assert_allclose(back, grids.reshape(2, 9))
     np.testing.assert_array_equal(to_patches(grids, CONFIG, 2), grids.reshape(2, 9))
+
+
+def test_sequences_have_no_pixels():
+    sequence = replace(CONFIG, patch_embed="sequence", sequence_shape=(4, 3))
+    assert to_patches(np.zeros((2, 1, 4)), sequence, 2).shape == (2, 4)
+    with pytest.raises(ValueError, match=r"must have shape \(2, 1, 4\): one value"):
+        to_patches(np.zeros((2, 5, 7)), sequence, 2)
 
 
 def test_other_shapes_and_values_are_refused():

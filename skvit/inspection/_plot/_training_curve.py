@@ -11,8 +11,8 @@ _PANELS = {
         ("train_loss", "training", _TRAINING),
         ("valid_loss", "validation", _VALIDATION),
     ),
-    "validation score": (("valid_score", "validation", _VALIDATION),),
-    "learning rate": (("learning_rate", "learning rate", _RATE),),
+    "validation\nscore": (("valid_score", "validation", _VALIDATION),),
+    "learning\nrate": (("learning_rate", "learning rate", _RATE),),
 }
 
 

@@ -61,6 +61,23 @@ def test_every_form_of_input(pyplot, small_digits, form):
     np.testing.assert_allclose(display.maps, expected.maps)
 
 
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [([0.1, 0.2, 0.3, 0.4], ["d", "c", "a"]), ([0.2, 0.1, 0.3, 0.4], ["d", "c", "a"])],
+)
+def test_the_true_class_is_always_shown(pyplot, row, shown):
+    display = MisclassifiedDisplay(
+        images=np.zeros((1, 2, 2, 1)),
+        maps=np.ones((1, 2, 2)),
+        probabilities=np.array([row]),
+        true_labels=np.array(["a"]),
+        classes=np.array(list("abcd")),
+        indices=np.array([0]),
+    ).plot()
+    labels = [label.get_text() for label in display.ax_[2, 0].get_yticklabels()]
+    assert labels == shown
+
+
 def test_no_errors(pyplot, small_digits):
     clf, X, _ = small_digits
     display = MisclassifiedDisplay.from_estimator(clf, X, clf.predict(X))

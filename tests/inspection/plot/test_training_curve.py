@@ -14,7 +14,7 @@ def test_draws_the_history(pyplot, small_digits):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2])
         np.testing.assert_array_equal(line.get_ydata(), clf.history_[name])
     labels = [panel.get_ylabel() for panel in display.ax_[:, 0]]
-    assert labels == ["loss", "learning rate"]
+    assert labels == ["loss", "learning\nrate"]
     assert display.ax_[-1, 0].get_xlabel() == "epoch"
 
 
