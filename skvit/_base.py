@@ -9,7 +9,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skvit._images import channel_statistics, check_images, check_patch_sequence
+from skvit._images import (
+    ImageSpec,
+    channel_statistics,
+    check_images,
+    check_patch_sequence,
+)
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
 from skvit._samples import Samples, check_weight
 from skvit._summary import attributes_table, summarize
@@ -69,6 +74,8 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         "verbose": ["verbose"],
     }
 
+    image_spec_: ImageSpec
+
     @abstractmethod
     def _check_target(self, y, known):
         """Return targets as numbers; remember, or compare with, what they mean."""
@@ -123,6 +130,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _check_input(self, X, *, reset):
         """Return images, or sequences of patches, as an array in its own type."""
+        reading = self._options()["image_options"].reading()
         spec = None if reset else self.image_spec_
         if self.patch_size == "precomputed":
             images, spec = check_patch_sequence(self, X, reset=reset, spec=spec)
@@ -134,7 +142,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
                 image_shape=self.image_shape,
                 channels=self.channels,
                 spec=spec,
-                options=self._options()["image_options"].reading(),
+                options=reading,
             )
         _check_range(images, self.precision)
         if reset:

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
 
+from skvit._images import ReadOptions, check_pair
 from skvit._utils._sklearn import Interval, Options, StrOptions
 
 _RATE = Interval(Real, 0, 1, closed="left")
@@ -293,6 +294,17 @@ class ImageOptions(OptionGroup):
     normalize : bool, default=True
         Whether each channel is centred and scaled by the mean and standard deviation
         of the training images. False hands values to the network as they are.
+    resize : int, tuple of int or None, default=None
+        Side of a square, or (height, width), in pixels, to which images are brought,
+        averaging over the pixels that fall together. Needs Pillow. None takes images
+        of one size as they are. Flat rows keep their size.
+    aspect : {"pad", "stretch"}, default="pad"
+        Whether `resize` keeps the proportion of an image's sides, and fills the rest
+        with zeros, or stretches it.
+    color : {"auto", "gray", "rgb", "rgba"}, default="auto"
+        Channels of Pillow's images. "auto" is gray where all of them are, and three
+        colours otherwise, with what is transparent shown on white. Images of 16 and 32
+        bits are always gray.
 
     See Also
     --------
@@ -300,13 +312,41 @@ class ImageOptions(OptionGroup):
 
     Examples
     --------
-    >>> from skvit import ImageOptions, ViTClassifier
-    >>> clf = ViTClassifier(image_options=ImageOptions(normalize=False))
-    >>> clf.image_options
-    ImageOptions(normalize=False)
+    >>> import numpy as np
+    >>> from skvit import ImageOptions, PatchTransformer
+    >>> images = [np.zeros((30, 40, 3)), np.zeros((64, 48, 3))]
+    >>> patches = PatchTransformer(8, image_options=ImageOptions(resize=32))
+    >>> patches.fit(images).image_shape_
+    (32, 32, 3)
     """
 
-    _parameter_constraints: dict = {"normalize": ["boolean"]}
+    _parameter_constraints: dict = {
+        "normalize": ["boolean"],
+        "resize": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "aspect": [StrOptions({"pad", "stretch"})],
+        "color": [StrOptions({"auto", "gray", "rgb", "rgba"})],
+    }
 
-    def __init__(self, *, normalize=True):
+    def __init__(self, *, normalize=True, resize=None, aspect="pad", color="auto"):
         self.normalize = normalize
+        self.resize = resize
+        self.aspect = aspect
+        self.color = color
+
+    def reading(self):
+        """Return what these options say about reading.
+
+        Returns
+        -------
+        ReadOptions
+            Plain values.
+
+        Raises
+        ------
+        TypeError
+            If `resize` is not made of integers.
+        ValueError
+            If `resize` is not one or two positive lengths.
+        """
+        size = None if self.resize is None else check_pair("resize", self.resize)
+        return ReadOptions(size=size, aspect=self.aspect, color=self.color)

@@ -19,6 +19,7 @@ from skvit._images import (
     resolve_stride,
     unpatchify,
 )
+from skvit._options import ImageOptions
 from skvit._utils._sklearn import (
     Interval,
     StrOptions,
@@ -59,6 +60,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         Whether `transform` returns one row for each image. Otherwise it returns a
         sequence of patches for each image, which is what
         ``ViTClassifier(patch_size="precomputed")`` takes.
+    image_options : ImageOptions or None, default=None
+        How images are read and resized. Values are never normalised here.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         "image_shape": [tuple, list, None],
         "channels": [StrOptions({"auto", "first", "last"})],
         "flatten": ["boolean"],
+        "image_options": [ImageOptions, None],
     }
 
     def __init__(
@@ -117,12 +121,14 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         image_shape=None,
         channels="auto",
         flatten=True,
+        image_options=None,
     ):
         self.patch_size = patch_size
         self.stride = stride
         self.image_shape = image_shape
         self.channels = channels
         self.flatten = flatten
+        self.image_options = image_options
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -152,9 +158,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
             images, or the stride is longer than the patch.
         """
         draft = copy(self)
-        _, spec = check_images(
-            draft, X, reset=True, image_shape=self.image_shape, channels=self.channels
-        )
+        _, spec = draft._check_input(X, reset=True)
         draft.image_spec_ = spec
         draft.image_shape_ = spec.shape
         draft.patch_size_ = resolve_patch_size(self.patch_size, spec)
@@ -199,14 +203,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
                 f"got set_output(transform={container!r}). Use flatten=True, or "
                 "set_output(transform='default')."
             )
-        images, _ = check_images(
-            self,
-            X,
-            reset=False,
-            image_shape=self.image_shape,
-            channels=self.channels,
-            spec=self.image_spec_,
-        )
+        images, _ = self._check_input(X, reset=False)
         patches = patchify(images, self.patch_size_, self.stride_)
         return patches.reshape(len(patches), -1) if self.flatten else patches
 
@@ -268,6 +265,18 @@ channel{channel}``, the pixel counted within its patch.
         places = product(*map(range, self.grid_shape_ + self._patch_shape))
         names = [f"patch{r}_{c}_pixel{y}_{x}_channel{k}" for r, c, y, x, k in places]
         return np.asarray(names, dtype=object)
+
+    def _check_input(self, X, *, reset):
+        """Return images as an array in its own type, and what one of them is."""
+        return check_images(
+            self,
+            X,
+            reset=reset,
+            image_shape=self.image_shape,
+            channels=self.channels,
+            spec=None if reset else self.image_spec_,
+            options=(self.image_options or ImageOptions()).check().reading(),
+        )
 
     @property
     def _patch_shape(self):

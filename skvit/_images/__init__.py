@@ -3,11 +3,13 @@
 from skvit._images._check import check_images
 from skvit._images._convert import from_images, to_images
 from skvit._images._geometry import (
+    check_pair,
     grid_shape,
     pad_amounts,
     resolve_patch_size,
     resolve_stride,
 )
+from skvit._images._options import ReadOptions
 from skvit._images._patches import patchify, unpatchify
 from skvit._images._sequence import check_patch_sequence, check_patches
 from skvit._images._spec import ImageSpec
@@ -15,8 +17,10 @@ from skvit._images._statistics import channel_statistics
 
 __all__ = [
     "ImageSpec",
+    "ReadOptions",
     "channel_statistics",
     "check_images",
+    "check_pair",
     "check_patch_sequence",
     "check_patches",
     "from_images",

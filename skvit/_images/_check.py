@@ -5,14 +5,19 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
+from skvit._images._forms import find_items
+from skvit._images._gather import gather_images, resize_stack
 from skvit._images._numbers import (
     check_features,
     check_rows,
     check_stack,
     to_array_like,
 )
+from skvit._images._options import ReadOptions
 from skvit._images._shape import check_image_shape, find_rows, find_stack
 from skvit._images._spec import ImageSpec
+
+_AS_THEY_ARE = ReadOptions()
 
 
 def check_images(
@@ -23,6 +28,7 @@ def check_images(
     image_shape: Any = None,
     channels: str = "auto",
     spec: ImageSpec | None = None,
+    options: ReadOptions = _AS_THEY_ARE,
 ) -> tuple[np.ndarray, ImageSpec]:
     """Turn whatever holds images into one array.
 
@@ -42,7 +48,9 @@ def check_images(
           row is a table, which is an image one pixel high.
 
         Lists, tuples, memory maps, PyTorch's tensors, pandas' and polars' frames and
-        whatever else NumPy can read are accepted.
+        whatever else NumPy can read are accepted; so are lists, tuples, arrays of
+        objects, series and one-column frames of single images, which are arrays or
+        images of Pillow.
     reset : bool
         Whether this is the input of `fit`.
     image_shape : tuple of int or None, default=None
@@ -55,6 +63,8 @@ def check_images(
         Where the channels stand in X and in `image_shape`.
     spec : ImageSpec or None, default=None
         What `fit` found; None in `fit`.
+    options : ReadOptions, default=ReadOptions()
+        How images that do not come in flat rows are read and resized.
 
     Returns
     -------
@@ -71,7 +81,8 @@ def check_images(
     ValueError
         If X is empty, has missing, infinite or complex values, another number of axes,
         other images than `image_shape` or `spec` says, or several channels in flat
-        rows without `image_shape`; or if the axis of channels cannot be told.
+        rows without `image_shape`; if the axis of channels cannot be told; or if the
+        sizes of single images differ and the options do not resize them.
     """
     declared = check_image_shape(image_shape, channels)
     if declared is not None and spec is not None and declared.shape != spec.shape:
@@ -79,6 +90,9 @@ def check_images(
             f"`image_shape` asks for images of {declared}, but "
             f"{type(estimator).__name__} was fitted on images of {spec}."
         )
+    items = find_items(X)
+    if items is not None:
+        X, channels = gather_images(items, channels, options)
     X = to_array_like(X)
     n_axes = len(X.shape)
     if n_axes < 3:
@@ -86,6 +100,9 @@ def check_images(
         found = find_rows(X.shape[1], declared, spec)
     elif n_axes < 5:
         X = check_stack(estimator, X)
+        if options.size is not None:
+            X = resize_stack(X, channels, options.size, options.aspect)
+            channels = "last"
         source = (
             f"{type(estimator).__name__} was fitted on"
             if declared is None

@@ -36,14 +36,14 @@ def to_array_like(X: Any) -> Any:
     TypeError
         If a tensor cannot become an array.
     ValueError
-        If X is a sequence of images of different sizes.
+        If X is a sequence of things of different shapes.
     """
     if hasattr(X, "detach") and hasattr(X, "numpy"):
-        return _tensor_to_array(X)
+        return tensor_to_array(X)
     if hasattr(X, "shape"):
         return X
     if isinstance(X, list | tuple):
-        X = [_tensor_to_array(item) if hasattr(item, "detach") else item for item in X]
+        X = [tensor_to_array(item) if hasattr(item, "detach") else item for item in X]
     try:
         return np.asarray(X)
     except ValueError as error:
@@ -51,12 +51,12 @@ def to_array_like(X: Any) -> Any:
         if len(shapes) < 2:
             raise ValueError(f"{error}\n{_ACCEPTED}") from error
         raise ValueError(
-            f"X holds images of different shapes: {', '.join(map(str, shapes))}. "
+            f"X holds rows of different shapes: {', '.join(map(str, shapes))}. "
             "Bring them to one size first."
         ) from error
 
 
-def _tensor_to_array(tensor: Any) -> np.ndarray:
+def tensor_to_array(tensor: Any) -> np.ndarray:
     """View a PyTorch tensor as an array, copying only what NumPy cannot view.
 
     Raises

@@ -39,3 +39,8 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 def require_pyplot() -> ModuleType:
     """Import matplotlib's pyplot, on which displays draw."""
     return require("matplotlib.pyplot", "plot", "Drawing")
+
+
+def require_pillow() -> ModuleType:
+    """Import Pillow's images, which decode files and draw images at other sizes."""
+    return require("PIL.Image", "images", "Reading and resizing images")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from skvit._utils._optional import require, require_pyplot
+from skvit._utils._optional import require, require_pillow, require_pyplot
 
 
 def test_returns_the_module():
@@ -17,3 +17,7 @@ def test_missing_library_names_the_extra():
 
 def test_pyplot(pyplot):
     assert require_pyplot() is pyplot
+
+
+def test_pillow():
+    assert require_pillow() is pytest.importorskip("PIL.Image")

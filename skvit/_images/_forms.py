@@ -1,0 +1,47 @@
+"""Which of the forms in which people have images X is."""
+
+from typing import Any
+
+import numpy as np
+
+from skvit._images._pillow import is_pillow
+
+
+def find_items(X: Any) -> list | None:
+    """List the single images that X is a plain sequence of.
+
+    Parameters
+    ----------
+    X : object
+        What the user gave.
+
+    Returns
+    -------
+    list or None
+        The items of a list, tuple, series, array of objects or strings, or of a frame
+        with one column, if any of them is an array of two axes or more or an image of
+        Pillow. None for everything else.
+    """
+    if isinstance(X, list | tuple):
+        items = list(X)
+    elif _is_column(X):
+        items = list(np.asarray(X).ravel())
+    else:
+        return None
+    return items if any(map(is_image, items)) else None
+
+
+def _is_column(X: Any) -> bool:
+    """Say whether X is one column of objects or strings."""
+    shape = getattr(X, "shape", ())
+    if len(shape) not in {1, 2} or shape[1:] not in {(), (1,)}:
+        return False
+    if hasattr(X, "tocoo") or hasattr(X, "detach"):
+        return False
+    return np.asarray(X).dtype.kind in "OUT"
+
+
+def is_image(item: Any) -> bool:
+    """Say whether something is one image in memory."""
+    is_array = isinstance(item, np.ndarray) or hasattr(item, "detach")
+    return (is_array and item.ndim >= 2) or is_pillow(item)

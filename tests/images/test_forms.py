@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse
+import torch
+
+from skvit._images._forms import find_items, is_image
+
+IMAGES = [np.zeros((2, 3)), np.ones((4, 5))]
+
+
+def objects(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        pd.Series,
+        objects,
+        lambda items: objects(items)[:, None],
+        lambda items: pd.DataFrame({"image": items}),
+        lambda items: pl.Series(items, dtype=pl.Object),
+        lambda items: pl.DataFrame({"image": pl.Series(items, dtype=pl.Object)}),
+    ],
+)
+def test_items_of_a_plain_sequence(container):
+    items = find_items(container(IMAGES))
+    assert all(item is image for item, image in zip(items, IMAGES, strict=True))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [],
+        [[1, 2], [3, 4]],
+        [np.zeros(3), np.zeros(3)],
+        np.zeros((2, 3, 4)),
+        np.zeros((2, 1), object),
+        torch.zeros(2, 1),
+        scipy.sparse.csr_array(np.eye(3)[:, :1]),
+        pd.DataFrame({"a": [1.0, 2.0]}),
+        pd.DataFrame({"a": IMAGES, "b": IMAGES}),
+        3,
+    ],
+)
+def test_everything_else_is_none(X):
+    assert find_items(X) is None
+
+
+def test_what_is_an_image():
+    assert is_image(torch.zeros(2, 2))
+    assert is_image(np.zeros((2, 2, 3)))
+    assert not is_image(np.zeros(4))
