@@ -441,6 +441,92 @@ def test_partial_fit_requests(make_tiny):
     }
 
 
+# callbacks
+
+
+@pytest.fixture
+def callback():
+    """scikit-learn's module of callbacks, where it has one."""
+    return pytest.importorskip("sklearn.callback", reason="new in scikit-learn 1.9")
+
+
+class Watcher:
+    """A user's callback: keep what each epoch predicts, stop after the one given."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.probabilities = []
+        self.is_over = False
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        self.is_over = True
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.probabilities.append(fitted_estimator.predict_proba(X))
+        return context.task_name == "epoch" and context.task_id + 1 == self.stop_after
+
+
+@pytest.mark.usefixtures("callback")
+def test_a_callback_stops_training(make_tiny, three_digits):
+    X, y = three_digits
+    watcher = Watcher(stop_after=2)
+    clf = make_tiny(max_epochs=9).set_callbacks(watcher).fit(X, y)
+    assert clf.n_epochs_ == len(clf.history_) == 2
+    *epochs, whole = watcher.probabilities
+    assert len(epochs) == 2
+    assert not np.array_equal(*epochs)
+    np.testing.assert_array_equal(epochs[-1], whole)
+    np.testing.assert_array_equal(clf.predict_proba(X), whole)
+
+
+@pytest.mark.usefixtures("callback")
+def test_watching_changes_nothing(make_tiny, three_digits):
+    X, y = three_digits
+    alone = make_tiny().fit(X, y)
+    watched = make_tiny().set_callbacks(Watcher()).fit(X, y)
+    np.testing.assert_array_equal(watched.predict_proba(X), alone.predict_proba(X))
+    # What scikit-learn needs during fit does not stay.
+    assert vars(watched).keys() - vars(alone).keys() == {"_skl_callbacks"}
+
+
+@pytest.mark.usefixtures("callback")
+def test_callbacks_are_torn_down_after_a_failed_fit(make_tiny, three_digits):
+    watcher = Watcher()
+    clf = make_tiny(learning_rate=1e30).set_callbacks(watcher)
+    with pytest.raises(ValueError, match="Training diverged"):
+        clf.fit(*three_digits)
+    assert watcher.is_over
+
+
+def test_scores_of_every_epoch_as_a_frame(callback, make_tiny, three_digits):
+    X, y = three_digits
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = make_tiny(max_epochs=4).set_callbacks(monitor).fit(X, y)
+    frame = monitor.get_logs().data_as_pandas
+    epochs = frame[frame["task_name"] == "epoch"]
+    assert len(epochs) == 4
+    assert epochs["accuracy"].iloc[-1] == clf.score(X, y)
+
+
+def test_progress_bars_through_a_search(callback, make_tiny, three_digits, capsys):
+    pytest.importorskip("rich")
+    X, y = three_digits
+    pipeline = make_pipeline(StandardScaler(), make_tiny())
+    search = GridSearchCV(pipeline, {"vitclassifier__depth": [1, 2]}, cv=2)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None))
+    search.fit(X.reshape(len(X), -1), y)
+    shown = capsys.readouterr().out
+    assert "GridSearchCV" in shown
+    assert "ViTClassifier" in shown
+    assert "100%" in shown
+
+
 # beside other estimators
 
 
