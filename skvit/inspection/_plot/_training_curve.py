@@ -5,15 +5,16 @@ from skvit.inspection._plot._figure import make_axes
 
 # Colours of Okabe and Ito, which are told apart with any kind of colour vision.
 _TRAINING, _VALIDATION, _RATE = "#0072B2", "#D55E00", "#009E73"
-# Panel's label -> columns of the history with their labels and colours.
-_PANELS = {
-    "loss": (
-        ("train_loss", "training", _TRAINING),
-        ("valid_loss", "validation", _VALIDATION),
+# For each panel, columns of the history with their labels and colours. The labels stand
+# in the legends: beside narrow panels they would reach into each other.
+_PANELS = (
+    (
+        ("train_loss", "training loss", _TRAINING),
+        ("valid_loss", "validation loss", _VALIDATION),
     ),
-    "validation\nscore": (("valid_score", "validation", _VALIDATION),),
-    "learning\nrate": (("learning_rate", "learning rate", _RATE),),
-}
+    (("valid_score", "validation score", _VALIDATION),),
+    (("learning_rate", "learning rate", _RATE),),
+)
 
 
 class TrainingCurveDisplay:
@@ -69,15 +70,15 @@ class TrainingCurveDisplay:
         self : TrainingCurveDisplay
             With what was drawn.
         """
-        panels = {
-            label: [curve for curve in curves if curve[0] in self.history]
-            for label, curves in _PANELS.items()
-            if any(curve[0] in self.history for curve in curves)
-        }
+        present = [
+            [curve for curve in curves if curve[0] in self.history]
+            for curves in _PANELS
+        ]
+        panels = [curves for curves in present if curves]
         axes = make_axes(ax, len(panels), 1, panel_size=(5.5, 2.0))
         self.lines_ = {}
-        for panel, (label, curves) in zip(axes[:, 0], panels.items(), strict=True):
-            self._draw(panel, label, curves)
+        for panel, curves in zip(axes[:, 0], panels, strict=True):
+            self._draw(panel, curves)
         for panel in axes[:-1, 0]:
             panel.tick_params(labelbottom=False)
         axes[-1, 0].set_xlabel("epoch")
@@ -102,7 +103,7 @@ class TrainingCurveDisplay:
         """
         return cls(history=check_estimator(clf).history_.copy()).plot(ax)
 
-    def _draw(self, ax, label, curves):
+    def _draw(self, ax, curves):
         """Draw one panel."""
         epochs = self.history["epoch"]
         marker = "o" if len(epochs) <= 30 else ""
@@ -116,8 +117,6 @@ class TrainingCurveDisplay:
                 markersize=3,
                 linestyle="--" if column == "valid_loss" else "-",
             )
-        if len(curves) > 1:
-            ax.legend()
-        ax.set_ylabel(label)
+        ax.legend()
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)

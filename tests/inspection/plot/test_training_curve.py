@@ -5,6 +5,10 @@ from skvit import ViTClassifier
 from skvit.inspection import TrainingCurveDisplay
 
 
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_draws_the_history(pyplot, small_digits):
     clf, _, _ = small_digits
     display = TrainingCurveDisplay.from_estimator(clf)
@@ -13,8 +17,10 @@ def test_draws_the_history(pyplot, small_digits):
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_xdata(), [1, 2])
         np.testing.assert_array_equal(line.get_ydata(), clf.history_[name])
-    labels = [panel.get_ylabel() for panel in display.ax_[:, 0]]
-    assert labels == ["loss", "learning\nrate"]
+    assert [legend(panel) for panel in display.ax_[:, 0]] == [
+        ["training loss"],
+        ["learning rate"],
+    ]
     assert display.ax_[-1, 0].get_xlabel() == "epoch"
 
 
@@ -41,8 +47,7 @@ def test_two_losses_are_told_apart(pyplot):
     train, valid = display.lines_["train_loss"], display.lines_["valid_loss"]
     assert train.get_color() != valid.get_color()
     assert train.get_linestyle() != valid.get_linestyle()
-    texts = [text.get_text() for text in display.ax_[0, 0].get_legend().get_texts()]
-    assert texts == ["training", "validation"]
+    assert legend(display.ax_[0, 0]) == ["training loss", "validation loss"]
     assert train.get_marker() == ""
 
 
