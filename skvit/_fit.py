@@ -7,6 +7,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skvit._doctor import (
+    chance_loss,
+    check_collapse,
+    check_training,
+    value_scale,
+)
 from skvit._recipe import averaging_start, resolve_recipe
 from skvit._samples import Run
 from skvit._training import (
@@ -29,7 +35,7 @@ from skvit._training import (
 from skvit.nn import ViTConfig
 
 _PARTIAL_WARMUP = 20  # updates, at most an epoch of the first call
-_PROBES = 16  # images on which a trained network is tried
+_PROBES = 64  # images on which a trained network is tried
 
 
 def network_config(recipe, architecture, spec, n_outputs):
@@ -181,8 +187,10 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         monitor=monitor,
         start=draft._progress if run.partial else Progress(draft._progress.epochs),
     )
-    few = _as_data(draft, samples.take(slice(_PROBES)), device, precision)
-    _check_outputs(module, few, plan)
+    few = samples.take(_spread_rows(len(samples.images)))
+    logits = _checked_outputs(module, _as_data(draft, few, device, precision), plan)
+    if not run.partial:
+        _examine(trained, plan, samples, few, logits)
     _remember(draft, module, device, trained, run)
     if report_to is not None:
         report_to.end(lambda: _state(draft))
@@ -191,6 +199,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
 def _begin(draft, samples, options):
     """Give a draft what the first of a chain of fits decides for all."""
     draft.channel_mean_, draft.channel_std_ = draft._statistics(samples)
+    draft._value_scale = value_scale(samples.images)
     draft._seed = draft._make_seed()
     draft._progress = Progress()
     draft.history_ = None
@@ -244,8 +253,13 @@ def _make_monitor(draft, score, report_to, max_epochs):
     return monitor
 
 
-def _check_outputs(module, data, plan):
-    """Raise where the last update broke the network, whose loss no one takes again."""
+def _spread_rows(n_samples):
+    """Return some rows from all over the data, which may be sorted by class."""
+    return np.unique(np.linspace(0, n_samples - 1, _PROBES).astype(int))
+
+
+def _checked_outputs(module, data, plan):
+    """Return outputs, or raise where the last update broke the network."""
     logits = predict_logits(module.eval(), data, plan.precision)
     if not np.isfinite(logits).all():
         raise ValueError(
@@ -253,6 +267,20 @@ def _check_outputs(module, data, plan):
             f"{logits[~np.isfinite(logits)][0]}. Use a smaller "
             f"`learning_rate` than {plan.learning_rate:g}, or precision='float32'."
         )
+    return logits
+
+
+def _examine(trained, plan, samples, few, logits):
+    """Warn where the network has learned nothing."""
+    if trained.history.empty:
+        return
+    updates = trained.progress.updates
+    chance = chance_loss(
+        samples.target, samples.weight, plan.n_classes, plan.label_smoothing
+    )
+    loss = trained.history["train_loss"].iloc[-1]
+    if not check_training(loss, chance, updates, plan.learning_rate):
+        check_collapse(logits.argmax(axis=1), few.target, updates)
 
 
 def _state_so_far(draft, net):

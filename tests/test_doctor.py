@@ -1,0 +1,93 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+
+from skvit import ViTClassifier
+from skvit._doctor import chance_loss, check_collapse, check_scale, check_training
+from skvit.exceptions import TrainingWarning
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_errors_unless_expected():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_chance_is_the_entropy_of_the_labels():
+    target = np.array([0, 0, 0, 1, 1, 2])
+    assert chance_loss(target, None, 3, 0.0) == pytest.approx(entropy([3, 2, 1]))
+    weight = np.array([0.5, 0.5, 1, 1, 1, 2])
+    assert chance_loss(target, weight, 3, 0.0) == pytest.approx(np.log(3))
+
+
+def test_no_constant_prediction_beats_chance():
+    rng = np.random.default_rng(0)
+    target = rng.integers(4, size=50) ** 2 % 5
+    smooth = 0.9 * np.eye(5)[target] + 0.1 / 5
+    best = chance_loss(target, None, 5, 0.1)
+    for probabilities in rng.dirichlet(np.ones(5), size=200):
+        assert -(smooth @ np.log(probabilities)).mean() >= best
+
+
+@pytest.mark.parametrize(
+    ("loss", "updates", "message"),
+    [
+        (3.0, 10, "The loss diverged: it ended at 3, above the 1"),
+        (0.999, 100, "Nothing was learned in 100 updates"),
+    ],
+)
+def test_a_loss_that_tells_of_failure_warns(loss, updates, message):
+    with pytest.warns(TrainingWarning, match=message):
+        check_training(loss, 1.0, updates, 1e-3)
+
+
+@pytest.mark.parametrize(("loss", "updates"), [(0.999, 99), (0.5, 1000), (1.1, 5)])
+def test_a_loss_that_may_still_fall_is_silent(loss, updates):
+    check_training(loss, 1.0, updates, 1e-3)
+
+
+def test_a_single_class_is_silent():
+    check_training(0.0, 0.0, 1000, 1e-3)
+
+
+def test_collapse_warns_unless_one_class_is_nearly_all():
+    target = np.array([0] * 6 + [1] * 4)
+    with pytest.warns(TrainingWarning, match="collapsed to one class"):
+        check_collapse(np.zeros(10), target, 100)
+    check_collapse(np.zeros(10), target, 99)
+    check_collapse(target, target, 100)
+    check_collapse(np.zeros(10), np.array([0] * 9 + [1]), 100)
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 255])
+def test_bytes_against_fractions_warn(factor):
+    images = np.random.default_rng(0).uniform(0, 1, size=(20, 4, 4, 1))
+    with pytest.warns(TrainingWarning, match="but reached 1 at fit"):
+        check_scale(images * factor, 1.0)
+
+
+@pytest.mark.parametrize("images", [np.zeros((20, 4, 4)), np.full((1, 4, 4), 1e-3)])
+def test_blank_and_single_dark_images_are_silent(images):
+    check_scale(images, 1.0)
+
+
+def test_the_classifier_tells_of_unlearnable_labels(digits):
+    X, _ = digits
+    y = np.random.default_rng(0).integers(2, size=200)
+    hopeless = ViTClassifier(
+        embed_dim=8, depth=1, max_epochs=35, learning_rate=1e-9, random_state=0
+    )
+    with pytest.warns(TrainingWarning, match=r"Nothing was learned in 140 updates"):
+        hopeless.fit(X[:200], y)
+
+
+def test_the_classifier_tells_of_another_range(digits):
+    X, y = digits
+    clf = ViTClassifier(embed_dim=8, depth=1, max_epochs=1, random_state=0)
+    clf.fit(X[:100], y[:100])
+    clf.predict(X[:20])
+    with pytest.warns(TrainingWarning, match="Values reach"):
+        clf.predict(X[:20] * 255)
