@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from skvit._doctor import check_scale
 from skvit._images import (
     ImageSpec,
     channel_statistics,
@@ -210,6 +211,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
         check_is_fitted(self)
         images = self._check_input(X, reset=False)
+        check_scale(images, self._value_scale)
         device, precision, module = self._runtime_on_device()
         data = self._make_data(images, device, precision)
         n_views = self._options()["recipe"].test_views
