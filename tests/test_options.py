@@ -45,7 +45,12 @@ CASES = {
         "mixup": ([0, 5.0], [-0.1, None]),
         "cutmix": ([0, 5.0], [-0.1, None]),
     },
-    ImageOptions: {"normalize": ([True, False], ["yes", None])},
+    ImageOptions: {
+        "normalize": ([True, False], ["yes", None]),
+        "resize": ([None, 32, (8, 16), [8, 16]], [0, 2.5, "auto"]),
+        "aspect": (["pad", "stretch"], ["crop", None]),
+        "color": (["auto", "gray", "rgb", "rgba"], ["bgr", None]),
+    },
 }
 each_kind = pytest.mark.parametrize("kind", CASES)
 
@@ -102,6 +107,24 @@ def test_options_are_keyword_only(kind):
 def test_unknown_option_is_refused():
     with pytest.raises(ValueError, match="Invalid parameter 'mixup' for estimator Rec"):
         Recipe().set_params(mixup=0.2)
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [(None, None), (32, (32, 32)), ([8, 16], (8, 16))]
+)
+def test_reading_gets_plain_values(resize, size):
+    options = ImageOptions(resize=resize, aspect="stretch", color="gray").reading()
+    assert (options.size, options.aspect, options.color) == (size, "stretch", "gray")
+
+
+@pytest.mark.parametrize(
+    ("resize", "error"),
+    [((8, 0), ValueError), ((8, 8, 3), ValueError), ((8.5, 8), TypeError)],
+)
+def test_sizes_are_refused_when_they_are_none(resize, error):
+    options = ImageOptions(resize=resize).check()
+    with pytest.raises(error, match="`resize` must be a positive integer or"):
+        options.reading()
 
 
 def test_representation_shows_what_was_changed():
