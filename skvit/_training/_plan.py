@@ -67,7 +67,7 @@ class TrainingPlan:
 def stream_seed(seed: int, epoch: int, purpose: int) -> int:
     """Derive an independent seed for one epoch and one purpose from the fit's seed."""
     sequence = np.random.SeedSequence([seed, epoch, purpose])
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
 @dataclass(frozen=True)
