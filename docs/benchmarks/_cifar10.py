@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 NAMES = np.array(
-    ["airplane", "automobile", "bird", "cat", "deer"]
-    + ["dog", "frog", "horse", "ship", "truck"]
+    [
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ]
 )
 _BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 HELP = (

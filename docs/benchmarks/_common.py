@@ -33,9 +33,9 @@ def describe_machine():
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count()
     )
+    instructions = torch.backends.cpu.get_cpu_capability()
     parts = [
-        f"{cores} cores ({platform.machine()}, "
-        f"{torch.backends.cpu.get_cpu_capability()})",
+        f"{cores} cores ({platform.machine()}, {instructions})",
         f"{torch.get_num_threads()} threads",
     ]
     if torch.cuda.is_available():
@@ -63,6 +63,11 @@ def update_page(path, sections):
 
     `sections` maps names to text. The page keeps every word outside of them, so that
     prose is written by hand and numbers by the script that measured them.
+
+    Raises
+    ------
+    ValueError
+        If the page has no such place for a section.
     """
     path = Path(path)
     page = path.read_text(encoding="utf-8")
