@@ -72,7 +72,7 @@ def exponent(x, y):
     return np.polyfit(np.log(x), np.log(y), 1)[0]
 
 
-def measure_costs(sides=SIDES, repeats=7):
+def measure_costs(sides=SIDES, repeats=15):
     """Return sizes and costs, one row per side.
 
     Columns: pixels, tokens, operations between tokens, the ViT's others, the CNN's;

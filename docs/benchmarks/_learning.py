@@ -51,12 +51,12 @@ class Learner:
         return self.seconds / self.epochs * 1000 / self.n_images
 
 
-def make_to_tensor(mean, std, dtype=torch.float32):
+def make_to_tensor(mean, std):
     """Return a function from (n, height, width, channels) to normalised tensors."""
 
     def to_tensor(X):
-        normalised = torch.from_numpy((X - mean) / std).to(dtype)
-        return normalised.permute(0, 3, 1, 2)
+        normalised = torch.from_numpy((X - mean) / std)
+        return normalised.float().permute(0, 3, 1, 2)
 
     return to_tensor
 

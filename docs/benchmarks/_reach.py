@@ -1,5 +1,7 @@
 """What a place in a network sees, what order means to it, and what it knows of it."""
 
+import copy
+
 import numpy as np
 import torch
 from _cnn import feature_maps
@@ -20,7 +22,7 @@ def token_maps(vit, images):
 
 
 def gradient_map(outputs, images):
-    """Size of the gradient of the middle cell in respect of each pixel."""
+    """Size of the gradient of the middle cell with respect to each pixel."""
     rows, columns = outputs.shape[2:]
     middle = outputs[:, :, rows // 2, columns // 2].sum()
     (gradient,) = torch.autograd.grad(middle, images, retain_graph=True)
@@ -83,9 +85,8 @@ def shuffle_patches(X, size, seed=0):
 @torch.no_grad()
 def largest_change(learner, X, shuffled):
     """Largest change of a logit, in standard deviations of the logits; in float64."""
-    module = learner.module.double()
+    module = copy.deepcopy(learner.module).double()
     before, after = (module(learner.to_tensor(x).double()) for x in (X, shuffled))
-    module.float()
     return ((before - after).abs().max() / before.std()).item()
 
 

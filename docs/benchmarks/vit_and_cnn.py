@@ -102,7 +102,7 @@ def cost_table(sides, repeats):
     return rst_table(header, cost_rows(measure_costs(sides, repeats)))
 
 
-def measure(data, sizes, seconds, seeds, sides=SIDES, repeats=7):
+def measure(data, sizes, seconds, seeds, sides=SIDES, repeats=15):
     """Yield the name of each section of the page, and its text."""
     _, _, X_test, y_test = data
     yield "machine", f"Measured on {describe_machine()}."
