@@ -5,15 +5,22 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.fixes import parse_version
 
 from skvit import Augment, ViTClassifier
 from skvit._classifier import check_labels
+
+before_1_9 = pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9"),
+    reason="scikit-learn itself does not look at this yet",
+)
 
 LETTERS = np.array(list("abcdefghij"))
 
@@ -80,7 +87,9 @@ def test_every_form_of_images_is_the_same(make_tiny, few_digits, fitted, form):
     np.testing.assert_array_equal(clf.predict_proba(X), expected)
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame, pytest.param(pl.DataFrame, marks=before_1_9)]
+)
 def test_frames_of_pixels(make_tiny, few_digits, fitted, frame):
     X, y = few_digits
     names = [f"pixel{i}" for i in range(64)]
@@ -247,6 +256,7 @@ def test_labels_that_are_none(y, message):
         check_labels(y)
 
 
+@before_1_9
 def test_labels_as_bytes_are_refused():
     with pytest.raises(TypeError, match="labels represented as bytes"):
         check_labels(np.array(["a", "b"], dtype=bytes))
@@ -445,6 +455,10 @@ def test_validation_weights(make_tiny, few_digits):
         (
             lambda X, y: {"X_val": X, "y_val": y + 5},
             r"y_val has labels .* not among .*: \[10, 11, 12, 13, 14\]; known are \[0,",
+        ),
+        (
+            lambda X, y: {"X_val": X, "y_val": y.astype(str)},
+            "y_val has labels of type <U.*Give both as text or both as numbers",
         ),
         (
             lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": y[:3]},

@@ -48,7 +48,8 @@ from sklearn.utils.fixes import parse_version
 from skvit import Architecture, PatchTransformer, Recipe, ViTClassifier
 
 HAS_TEMPERATURE = parse_version(sklearn.__version__) >= parse_version("1.8")
-TWO_AXES = "Found array with dim 4, while dim <= 2 is required"
+# The second wording is that of older releases.
+TWO_AXES = r"Found array with dim 4(, while dim <= 2 is required|\. \w+ expected <= 2)"
 
 
 def split_then_score(clf, X, y):
@@ -392,6 +393,10 @@ def routing():
         yield
 
 
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9"),
+    reason="a pipeline's score asks for requests of its own",
+)
 @pytest.mark.usefixtures("routing")
 def test_weights_and_groups_are_routed(make_tiny, three_digits):
     X, y = three_digits
