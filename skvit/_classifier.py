@@ -16,6 +16,8 @@ from skvit._scoring import make_score, probabilities
 from skvit._utils._sklearn import StrOptions, fit_context
 from skvit._utils._sklearn_callbacks import EpochReporter, with_callbacks
 
+_TEXT = "OSTU"  # kinds of arrays that hold text
+
 
 def check_labels(y):
     """Return labels as a one-dimensional array of two-way comparable values.
@@ -161,6 +163,9 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Height, width and number of channels of the training images.
     image_spec_ : ImageSpec
         What one image is.
+    skipped_ : DataFrame
+        Row, path and reason of each file that could not be read and was left out;
+        empty unless `image_options` has ``on_error="skip"``.
     channel_mean_, channel_std_ : ndarray of shape (n_channels,)
         Statistics of the training images by which all images are normalised.
     recipe_ : ResolvedRecipe
@@ -457,6 +462,12 @@ class ViTClassifier(ClassifierMixin, BaseViT):
 
     def _codes(self, y, name):
         """Return indices of labels that must be among the known classes."""
+        if (y.dtype.kind in _TEXT) != (self.classes_.dtype.kind in _TEXT):
+            raise ValueError(
+                f"{name} has labels of type {y.dtype}, but the classes seen in "
+                f"training are of type {self.classes_.dtype}: "
+                f"{self.classes_.tolist()}. Give both as text or both as numbers."
+            )
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(

@@ -22,7 +22,7 @@ _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
-_RATE_AT_WIDTH_64 = 2e-3
+_RATE_AT_WIDTH_64 = 3e-3
 _MIN_UPDATES_TO_AVERAGE = 500
 _AVERAGED_SHARE = 0.1  # of the updates, at the end
 _AVERAGING_DECAY = 0.998
