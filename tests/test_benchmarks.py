@@ -144,13 +144,28 @@ def test_shuffled_patches_are_the_same_patches():
         assert before == after
 
 
-def test_every_section_of_the_page(colours, tmp_path, monkeypatch):
-    import vit_and_cnn
-    from _learning import VITS
+def test_networks_are_alike_in_size():
+    from _networks import make_cnn, make_vit
 
-    for clf in VITS.values():
-        monkeypatch.setattr(clf, "embed_dim", 32)
-        monkeypatch.setattr(clf, "depth", 2)
+    vit, cnn = (
+        sum(weight.numel() for weight in make((32, 32, 3), 10).parameters())
+        for make in (make_vit, make_cnn)
+    )
+    assert vit == pytest.approx(cnn, rel=0.02)
+
+
+def test_both_networks_learn_in_the_time_given(colours):
+    from _learning import NETWORKS, learn_all
+
+    learners = learn_all(NETWORKS, *colours, seconds=1.5, seed=0)
+    for learner in learners.values():
+        assert learner.score(*colours) > 0.7
+        assert learner.seconds >= 1.5
+
+
+def test_every_section_of_the_page(colours):
+    import vit_and_cnn
+
     X, y = colours
     data = X[:40], y[:40], X[40:], y[40:]
     sections = dict(vit_and_cnn.measure(data, (20, 40), 0.3, 1, (16, 32, 48), 1))

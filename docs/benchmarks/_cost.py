@@ -2,23 +2,18 @@
 
 import numpy as np
 import torch
-from _cnn import make_cnn
 from _common import median_seconds
+from _networks import PATCH, make_cnn, make_vit
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from skvit.nn import VisionTransformer, ViTConfig
-
 SIDES = (32, 48, 64, 96, 128, 192, 256)
-PATCH = 4
+N_CLASSES = 10
 
 
-def make_vit(side, width=64, depth=4):
-    """The plain ViT of the comparison for square colour images of any size."""
-    config = ViTConfig(
-        (side, side), (PATCH, PATCH), 3, 10, width, depth, width // 32, mlp_ratio=2.0
-    )
-    return VisionTransformer(config, torch.Generator().manual_seed(0)).eval()
+def count_tokens(side):
+    """Length of the ViT's sequence."""
+    return (side // PATCH) ** 2 + 1
 
 
 def count_flops(call):
@@ -34,14 +29,15 @@ def count_flops(call):
 def count_vit(side):
     """Operations between tokens, and all others, for one image; nothing is computed."""
     with torch.device("meta"):
-        vit, image = make_vit(side), torch.empty(1, 3, side, side)
+        vit = make_vit((side, side, 3), N_CLASSES).eval()
+        image = torch.empty(1, 3, side, side)
     with torch.no_grad():
         return count_flops(lambda: vit.forward_features(image))
 
 
 def count_cnn(side):
     """Operations for one image; nothing is computed."""
-    cnn = make_cnn(3, 10).eval().to("meta")
+    cnn = make_cnn((side, side, 3), N_CLASSES).eval().to("meta")
     image = torch.empty(1, 3, side, side, device="meta")
     with torch.no_grad():
         return sum(count_flops(lambda: cnn(image)))
@@ -51,14 +47,14 @@ def count_cnn(side):
 def time_parts(side, repeats):
     """Seconds of one attention, one feed-forward part and the CNN, for one image."""
     generator = torch.Generator().manual_seed(0)
-    vit = make_vit(side)
+    vit = make_vit((side, side, 3), N_CLASSES).eval()
     config, block = vit.config, vit.blocks[0]
     shape = (1, config.num_heads, config.num_tokens, config.head_dim)
     q, k, v = torch.randn((3, *shape), generator=generator)
     tokens = torch.randn((1, config.num_tokens, config.embed_dim), generator=generator)
     image = torch.randn((1, 3, side, side), generator=generator)
     image = image.contiguous(memory_format=torch.channels_last)
-    cnn = make_cnn(3, 10).eval()
+    cnn = make_cnn((side, side, 3), N_CLASSES).eval()
     calls = (
         lambda: block.attention.mix(q, k, v, None),
         lambda: block.mlp(tokens),
@@ -80,9 +76,8 @@ def measure_costs(sides=SIDES, repeats=15):
     """
     rows = []
     for side in sides:
-        tokens = make_vit(side).config.num_tokens
         counts = *count_vit(side), count_cnn(side)
-        rows.append((side**2, tokens, *counts, *time_parts(side, repeats)))
+        rows.append((side**2, count_tokens(side), *counts, *time_parts(side, repeats)))
     return np.array(rows, dtype=float)
 
 

@@ -1,33 +1,29 @@
 """Train each network of the comparison for the same number of seconds."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from _cnn import make_cnn, train_for
-from sklearn.base import clone
+import torch.nn.functional as F
+from _networks import make_cnn, make_vit
 from torch import nn
 
-from skvit import Architecture, ViTClassifier
+from skvit import ViTClassifier
 from skvit._training._device import has_bfloat16_units
 
-_PROBE_IMAGES = 256
-# As wide as gives it about as many weights as the CNN has.
-PLAIN = ViTClassifier(
-    patch_size=4,
-    embed_dim=64,
-    depth=4,
-    pool="token",
-    augment=None,
-    architecture=Architecture(patch_embed="linear"),
-)
-VITS = {
-    "plain ViT": PLAIN,
-    "plain ViT, no positions": clone(PLAIN).set_params(pos_embed="none"),
-    "ViTClassifier()": ViTClassifier(),
+NETWORKS = {
+    "ViT without positions": partial(make_vit, pos_embed="none"),
+    "ViT": make_vit,
+    "CNN": make_cnn,
 }
+ESTIMATOR = "ViTClassifier()"
+_BATCH_SIZE = 64
+_RATE = 1e-3
+_PROBE_IMAGES = 512
 
 
 @dataclass
@@ -46,7 +42,7 @@ class Learner:
         return float(np.mean(self.predict(X) == y))
 
     @property
-    def seconds_per_epoch(self):
+    def pace(self):
         """Seconds that 1000 images take in training."""
         return self.seconds / self.epochs * 1000 / self.n_images
 
@@ -55,24 +51,66 @@ def make_to_tensor(mean, std):
     """Return a function from (n, height, width, channels) to normalised tensors."""
 
     def to_tensor(X):
-        normalised = torch.from_numpy((X - mean) / std)
-        return normalised.float().permute(0, 3, 1, 2)
+        normalised = torch.from_numpy((X - mean) / std).float().permute(0, 3, 1, 2)
+        return normalised.contiguous(memory_format=torch.channels_last)
 
     return to_tensor
 
 
-def epochs_within(clf, X, y, seconds):
-    """Epochs that fit into some seconds, by the pace of a short trial."""
-    trial = clone(clf).set_params(max_epochs=2)
-    trial.fit(X[:_PROBE_IMAGES], y[:_PROBE_IMAGES])
-    pace = trial.history_["images_per_second"].iloc[-1]
-    return max(1, round(seconds * pace / len(X)))
+def endless_batches(n, generator):
+    """Yield indices of batches, in a new order each time all were seen."""
+    while True:
+        yield from torch.randperm(n, generator=generator).split(_BATCH_SIZE)
 
 
-def learn_vit(clf, X, y, seconds, seed):
-    """Fit a classifier for as many epochs as the seconds allow."""
-    clf = clone(clf).set_params(random_state=seed, device="cpu")
-    clf.set_params(max_epochs=epochs_within(clf, X, y, seconds))
+def train_for(module, X, y, seconds, seed):
+    """Train with AdamW for some seconds, over which the rate falls along a cosine.
+
+    Computes in bfloat16 where that is faster, as the estimator does. Returns the number
+    of epochs.
+    """
+    optimizer = torch.optim.AdamW(module.parameters(), lr=_RATE, weight_decay=0.05)
+    generator = torch.Generator().manual_seed(seed)
+    fast, seen, start = has_bfloat16_units(X.device), 0, time.perf_counter()
+    module.train()
+    for batch in endless_batches(len(X), generator):
+        done = (time.perf_counter() - start) / seconds
+        if done >= 1:
+            break
+        optimizer.param_groups[0]["lr"] = _RATE * (1 + math.cos(math.pi * done)) / 2
+        with torch.autocast(X.device.type, torch.bfloat16, enabled=fast):
+            logits = module(X[batch])
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float(), y[batch]).backward()
+        optimizer.step()
+        seen += len(batch)
+    module.eval()
+    return seen / len(X)
+
+
+def learn_network(make, X, y, seconds, seed):
+    """Make a network and train it for the seconds."""
+    to_tensor = make_to_tensor(X.mean((0, 1, 2)), X.std((0, 1, 2)))
+    classes, codes = np.unique(y, return_inverse=True)
+    module = make(X.shape[1:], len(classes), seed)
+    inputs, start = to_tensor(X), time.perf_counter()
+    epochs = train_for(module, inputs, torch.from_numpy(codes), seconds, seed)
+    taken = time.perf_counter() - start
+
+    @torch.inference_mode()
+    def predict(X):
+        parts = to_tensor(X).split(500)
+        return classes[torch.cat([module(part).argmax(1) for part in parts]).numpy()]
+
+    return Learner(module, predict, to_tensor, len(X), epochs, taken)
+
+
+def learn_estimator(X, y, seconds, seed):
+    """Fit the default estimator for as many epochs as the seconds allow."""
+    clf = ViTClassifier(device="cpu", random_state=seed)
+    trial = clf.set_params(max_epochs=3).fit(X[:_PROBE_IMAGES], y[:_PROBE_IMAGES])
+    pace = trial.history_["images_per_second"].max()
+    clf.set_params(max_epochs=max(1, round(seconds * pace / len(X))))
     start = time.perf_counter()
     clf.fit(X, y)
     taken = time.perf_counter() - start
@@ -80,33 +118,11 @@ def learn_vit(clf, X, y, seconds, seed):
     return Learner(clf.module_, clf.predict, to_tensor, len(X), clf.n_epochs_, taken)
 
 
-def learn_cnn(X, y, seconds, seed):
-    """Train the convolutional network for the seconds, in a ViT's precision."""
-    mean, std = X.mean((0, 1, 2)), X.std((0, 1, 2))
-    to_tensor = make_to_tensor(mean, std)
-    classes, codes = np.unique(y, return_inverse=True)
-    cnn = make_cnn(X.shape[-1], len(classes), seed)
-    inputs = to_tensor(X).contiguous(memory_format=torch.channels_last)
-    fast = has_bfloat16_units(inputs.device)
-    precision = "bfloat16" if fast else "float32"
-    start = time.perf_counter()
-    epochs = train_for(cnn, inputs, torch.from_numpy(codes), seconds, precision, seed)
-    taken = time.perf_counter() - start
-
-    @torch.inference_mode()
-    def predict(X):
-        parts = to_tensor(X).split(500)
-        return classes[torch.cat([cnn(part).argmax(1) for part in parts]).numpy()]
-
-    return Learner(cnn, predict, to_tensor, len(X), epochs, taken)
-
-
 def learn_all(names, X, y, seconds, seed):
-    """Return trained networks by name, "CNN" among them."""
-    learners = {}
-    for name in names:
-        if name == "CNN":
-            learners[name] = learn_cnn(X, y, seconds, seed)
-        else:
-            learners[name] = learn_vit(VITS[name], X, y, seconds, seed)
-    return learners
+    """Return trained networks by name, all given the same time."""
+    return {
+        name: learn_estimator(X, y, seconds, seed)
+        if name == ESTIMATOR
+        else learn_network(NETWORKS[name], X, y, seconds, seed)
+        for name in names
+    }

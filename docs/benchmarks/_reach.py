@@ -4,21 +4,10 @@ import copy
 
 import numpy as np
 import torch
-from _cnn import feature_maps
+from _networks import PATCH, feature_maps, token_maps
 from scipy.stats import spearmanr
 
-from skvit.nn import Record
-
 FAR = 8  # pixels
-
-
-def token_maps(vit, images):
-    """Name and patches' tokens after each layer, (batch, embed_dim, rows, columns)."""
-    record = Record("block*/after_mlp")
-    vit(images, record)
-    for tokens in record.values():
-        patches = tokens[:, vit.num_prefix_tokens :]
-        yield "layer", patches.transpose(1, 2).unflatten(2, vit.grid)
 
 
 def gradient_map(outputs, images):
@@ -61,7 +50,7 @@ def reach_by_layer(maps, images):
 
 def reach_rows(learners, X):
     """Rows of the table of reach, for a ViT and a CNN that were trained."""
-    vit, cnn = learners["plain ViT"], learners["CNN"]
+    vit, cnn = learners["ViT"], learners["CNN"]
     images = [learner.to_tensor(X).requires_grad_() for learner in (vit, cnn)]
     maps = token_maps(vit.module, images[0]), feature_maps(cnn.module, images[1])
     return [
@@ -92,7 +81,7 @@ def largest_change(learner, X, shuffled):
 
 def shuffle_rows(learners, X, y, n_compared=100):
     """Rows of the table of shuffled patches: change, and accuracy before and after."""
-    shuffled = shuffle_patches(X, 4)
+    shuffled = shuffle_patches(X, PATCH)
     return [
         (
             name,

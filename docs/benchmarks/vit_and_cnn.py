@@ -13,7 +13,7 @@ import torch
 from _cifar10 import HELP, NAMES, load_cifar10, split
 from _common import describe_machine, rst_table, update_page
 from _cost import SIDES, cost_rows, count_flops, measure_costs
-from _learning import learn_all
+from _learning import ESTIMATOR, NETWORKS, learn_all
 from _reach import grid_rows, reach_rows, shuffle_rows
 
 from skvit.nn import VisionTransformer
@@ -21,8 +21,7 @@ from skvit.nn import VisionTransformer
 SIZES = (100, 300, 1000, 3000, 10_000)
 N_TEST = 2000
 N_WATCHED = 64  # images whose gradients are added up
-COMPARED = ("plain ViT", "CNN", "ViTClassifier()")
-SHUFFLED = ("plain ViT, no positions", "plain ViT", "CNN")
+COMPARED = ("ViT", "CNN", ESTIMATOR)
 
 
 def measure_learning(data, sizes, seconds, seeds):
@@ -37,8 +36,8 @@ def measure_learning(data, sizes, seconds, seeds):
     for n in sorted(sizes):
         budget = seconds * (n / max(sizes)) ** 0.5
         for seed in range(seeds):
-            extra = SHUFFLED[:1] if n == max(sizes) and not seed else ()
-            names = (*COMPARED, *extra)
+            is_watched = n == max(sizes) and seed == 0
+            names = (*NETWORKS, ESTIMATOR) if is_watched else COMPARED
             learners[n, seed] = learn_all(names, X[:n], y[:n], budget, seed)
     return learners
 
@@ -67,7 +66,7 @@ def speed_table(learners, X):
         with torch.no_grad():
             flops = sum(count_flops(lambda m=learner.module, i=image: m(i)))
         weights = sum(p.numel() for p in learner.module.parameters())
-        pace = learner.seconds_per_epoch
+        pace = learner.pace
         rows.append((name, f"{weights:,}", f"{flops / 1e6:.0f}", f"{pace:.1f}"))
     header = "network", "weights", "million operations", "seconds for 1000 images"
     return rst_table(header, rows)
@@ -81,7 +80,7 @@ def reach_table(learners, X):
 
 def shuffle_table(learners, X, y):
     """What becomes of the outputs when patches change places."""
-    chosen = {name: learners[name] for name in SHUFFLED}
+    chosen = {name: learners[name] for name in NETWORKS}
     header = "network", "largest change", "accuracy", "accuracy, shuffled"
     return rst_table(header, shuffle_rows(chosen, X, y))
 
@@ -113,7 +112,7 @@ def measure(data, sizes, seconds, seeds, sides=SIDES, repeats=15):
     yield "shuffle", shuffle_table(largest, X_test, y_test)
     yield "speed", speed_table(largest, X_test)
     yield "accuracy", accuracy_table(learners, X_test, y_test)
-    yield "grid", grid_table(largest["plain ViT"].module)
+    yield "grid", grid_table(largest["ViT"].module)
 
 
 def parse(arguments=None):
