@@ -70,6 +70,7 @@ for (row, column), value in pd.DataFrame(accuracy.to_numpy()).stack().items():
     colour = "black" if value > middle else "white"
     ax.text(column, row, f"{value:.3f}", color=colour, ha="center", va="center")
 
+right.suptitle("held out: what is read, and how probable it is")
 for ax, image, row, label in zip(
     right.subplots(3, 4).flat, X_test, probabilities, y_test, strict=False
 ):

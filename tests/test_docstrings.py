@@ -23,6 +23,8 @@ OPTIONAL = {"GL01", "SA01", "ES01", "RT02", "EX01"}
 
 PUBLIC_MODULES = ("skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn")
 
+MODULES = ("skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn")
+
 
 def public_objects():
     for module in map(import_module, PUBLIC_MODULES):
