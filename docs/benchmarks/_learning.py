@@ -26,6 +26,12 @@ _RATE = 1e-3
 _PROBE_IMAGES = 512
 
 
+def training_dtype():
+    """Type of the matrix products, as the estimator chooses it on a CPU."""
+    is_fast = has_bfloat16_units(torch.device("cpu"))
+    return torch.bfloat16 if is_fast else torch.float32
+
+
 @dataclass
 class Learner:
     """A trained network, with what its training took."""
@@ -66,19 +72,18 @@ def endless_batches(n, generator):
 def train_for(module, X, y, seconds, seed):
     """Train with AdamW for some seconds, over which the rate falls along a cosine.
 
-    Computes in bfloat16 where that is faster, as the estimator does. Returns the number
-    of epochs.
+    Returns the number of epochs.
     """
     optimizer = torch.optim.AdamW(module.parameters(), lr=_RATE, weight_decay=0.05)
     generator = torch.Generator().manual_seed(seed)
-    fast, seen, start = has_bfloat16_units(X.device), 0, time.perf_counter()
+    dtype, seen, start = training_dtype(), 0, time.perf_counter()
     module.train()
     for batch in endless_batches(len(X), generator):
         done = (time.perf_counter() - start) / seconds
         if done >= 1:
             break
         optimizer.param_groups[0]["lr"] = _RATE * (1 + math.cos(math.pi * done)) / 2
-        with torch.autocast(X.device.type, torch.bfloat16, enabled=fast):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             logits = module(X[batch])
         optimizer.zero_grad()
         F.cross_entropy(logits.float(), y[batch]).backward()

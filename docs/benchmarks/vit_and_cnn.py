@@ -13,7 +13,7 @@ import torch
 from _cifar10 import HELP, NAMES, load_cifar10, split
 from _common import describe_machine, rst_table, update_page
 from _cost import SIDES, cost_rows, count_flops, measure_costs
-from _learning import ESTIMATOR, NETWORKS, learn_all
+from _learning import ESTIMATOR, NETWORKS, learn_all, training_dtype
 from _reach import grid_rows, reach_rows, shuffle_rows
 
 from skvit.nn import VisionTransformer
@@ -101,10 +101,18 @@ def cost_table(sides, repeats):
     return rst_table(header, cost_rows(measure_costs(sides, repeats)))
 
 
+def machine_text(seeds):
+    """Where and how often the numbers were measured."""
+    return (
+        f"Measured on {describe_machine()}; trained in {training_dtype()}; "
+        f"seeds averaged over: {seeds}."
+    )
+
+
 def measure(data, sizes, seconds, seeds, sides=SIDES, repeats=15):
     """Yield the name of each section of the page, and its text."""
     _, _, X_test, y_test = data
-    yield "machine", f"Measured on {describe_machine()}."
+    yield "machine", machine_text(seeds)
     yield "cost", cost_table(sides, repeats)
     learners = measure_learning(data, sizes, seconds, seeds)
     largest = learners[max(sizes), 0]
