@@ -1,9 +1,12 @@
 """The one way from arrays to a fitted network and back, whatever the target."""
 
+import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
@@ -12,15 +15,18 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skvit._doctor import check_scale
 from skvit._images import (
     ImageSpec,
+    LazyImages,
     channel_statistics,
     check_images,
     check_patch_sequence,
+    select_images,
 )
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
 from skvit._samples import Samples, check_weight
 from skvit._summary import attributes_table, summarize
 from skvit._utils._sklearn import AttrsDict, Interval, StrOptions
 from skvit._utils._sklearn_callbacks import CallbackSupportMixin
+from skvit.exceptions import UnreadableImageWarning
 
 _AUTO = StrOptions({"auto"})
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -129,11 +135,15 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
             self.augment.check()
         return options
 
-    def _check_input(self, X, *, reset):
-        """Return images, or sequences of patches, as an array in its own type."""
-        reading = self._options()["image_options"].reading()
+    def _check_input(self, X, *, reset, may_skip=False):
+        """Return images, or sequences of patches, in their own type.
+
+        What cannot be read may be skipped only by whoever asks for `_readable` then.
+        """
+        reading = self._options()["image_options"].reading(may_skip=may_skip)
         spec = None if reset else self.image_spec_
         if self.patch_size == "precomputed":
+            images: Any
             images, spec = check_patch_sequence(self, X, reset=reset, spec=spec)
         else:
             images, spec = check_images(
@@ -158,15 +168,40 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
                 f"This {type(self).__name__} estimator requires y to be passed, but "
                 "the target y is None."
             )
-        images = self._check_input(X, reset=reset)
+        images = self._check_input(X, reset=reset, may_skip=True)
         check_consistent_length(X, y)
         weight = check_weight(sample_weight, len(images))
-        if weight is not None and not weight.all():
-            counts = weight > 0
-            images, weight = images[counts], weight[counts]
+        counts = self._readable(images)
+        if weight is not None:
+            counts &= weight > 0
+        if not counts.all():
+            images = select_images(images, counts)
+            weight = None if weight is None else weight[counts]
             y = _safe_indexing(y, counts)
         target = self._check_target(y, known)
         return Samples(images, target, weight)
+
+    def _readable(self, images):
+        """Say which images can be read; list the others and warn of them."""
+        skip = self._options()["image_options"].on_error == "skip"
+        skipped = images.unreadable() if skip and isinstance(images, LazyImages) else []
+        self.skipped_ = pd.DataFrame(skipped, columns=["row", "path", "reason"])
+        readable = np.ones(len(images), dtype=bool)
+        readable[self.skipped_["row"].to_numpy(dtype=int)] = False
+        if skipped:
+            row, path, reason = skipped[0]
+            message = (
+                f"{len(skipped)} of {len(images)} images cannot be read; the first is "
+                f"row {row} of X, {path!r}: {reason}."
+            )
+            if not readable.any():
+                raise ValueError(message)
+            warnings.warn(
+                f"{message} They are left out, and listed in `skipped_`.",
+                UnreadableImageWarning,
+                stacklevel=2,
+            )
+        return readable
 
     def _statistics(self, samples):
         """Return mean and standard deviation of each channel."""
@@ -265,7 +300,9 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
 
 def _check_range(images, precision):
-    """Raise where the arithmetic cannot hold the values."""
+    """Raise where the arithmetic cannot hold the values; readers check their own."""
+    if isinstance(images, LazyImages):
+        return
     if images.dtype.kind != "f" or images.dtype.itemsize <= 4:
         return
     largest = max(abs(float(images.max())), abs(float(images.min())))

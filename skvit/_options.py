@@ -1,6 +1,8 @@
 """Small searchable objects for families of options that are set rarely."""
 
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
@@ -302,9 +304,18 @@ class ImageOptions(OptionGroup):
         Whether `resize` keeps the proportion of an image's sides, and fills the rest
         with zeros, or stretches it.
     color : {"auto", "gray", "rgb", "rgba"}, default="auto"
-        Channels of Pillow's images. "auto" is gray where all of them are, and three
-        colours otherwise, with what is transparent shown on white. Images of 16 and 32
-        bits are always gray.
+        Channels of Pillow's images and of pictures in files. "auto" is gray where all
+        of them are, and three colours otherwise, with what is transparent shown on
+        white. Images of 16 and 32 bits keep the channels that they have.
+    on_error : {"raise", "skip"}, default="raise"
+        What `fit` does with files that cannot be read. "skip" decodes all files
+        first, trains on the others, warns and lists the rest in `skipped_`.
+        Predictions always raise.
+    cache : int, str or path, default=1073741824
+        Memory for decoded images in bytes; those of the first rows are kept as far as
+        it goes. Or a directory, in which all are kept until `fit` or `predict` ends.
+    n_threads : int or None, default=None
+        Number of threads that decode files; None for one on each core.
 
     See Also
     --------
@@ -325,16 +336,37 @@ class ImageOptions(OptionGroup):
         "resize": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "aspect": [StrOptions({"pad", "stretch"})],
         "color": [StrOptions({"auto", "gray", "rgb", "rgba"})],
+        "on_error": [StrOptions({"raise", "skip"})],
+        "cache": [Interval(Integral, 0, None, closed="left"), str, PathLike],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, *, normalize=True, resize=None, aspect="pad", color="auto"):
+    def __init__(
+        self,
+        *,
+        normalize=True,
+        resize=None,
+        aspect="pad",
+        color="auto",
+        on_error="raise",
+        cache=2**30,
+        n_threads=None,
+    ):
         self.normalize = normalize
         self.resize = resize
         self.aspect = aspect
         self.color = color
+        self.on_error = on_error
+        self.cache = cache
+        self.n_threads = n_threads
 
-    def reading(self):
+    def reading(self, *, may_skip=False):
         """Return what these options say about reading.
+
+        Parameters
+        ----------
+        may_skip : bool, default=False
+            Whether files that cannot be read may be left out, as in `fit`.
 
         Returns
         -------
@@ -346,7 +378,16 @@ class ImageOptions(OptionGroup):
         TypeError
             If `resize` is not made of integers.
         ValueError
-            If `resize` is not one or two positive lengths.
+            If `resize` is not one or two positive lengths, or `cache` is no directory.
         """
+        if not isinstance(self.cache, Integral) and not Path(self.cache).is_dir():
+            raise ValueError(f"`cache`={self.cache!r} is not an existing directory.")
         size = None if self.resize is None else check_pair("resize", self.resize)
-        return ReadOptions(size=size, aspect=self.aspect, color=self.color)
+        return ReadOptions(
+            size=size,
+            aspect=self.aspect,
+            color=self.color,
+            skip=may_skip and self.on_error == "skip",
+            cache=self.cache,
+            n_threads=self.n_threads,
+        )

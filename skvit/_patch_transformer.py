@@ -61,7 +61,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         sequence of patches for each image, which is what
         ``ViTClassifier(patch_size="precomputed")`` takes.
     image_options : ImageOptions or None, default=None
-        How images are read and resized. Values are never normalised here.
+        How images are read and resized. Values are never normalised here, and
+        files that cannot be read are never skipped.
 
     Attributes
     ----------
@@ -204,7 +205,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
                 "set_output(transform='default')."
             )
         images, _ = self._check_input(X, reset=False)
-        patches = patchify(images, self.patch_size_, self.stride_)
+        patches = patchify(images[:], self.patch_size_, self.stride_)
         return patches.reshape(len(patches), -1) if self.flatten else patches
 
     def inverse_transform(self, X):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from skvit._images import LazyImages, select_images
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -14,8 +16,8 @@ class Samples:
 
     Parameters
     ----------
-    images : ndarray of shape (n_samples, height, width, channels) or \
-            (n_samples, n_patches, n_values)
+    images : ndarray or LazyImages of shape (n_samples, height, width, channels), or \
+            ndarray of shape (n_samples, n_patches, n_values)
         Raw values.
     target : ndarray of shape (n_samples,)
         What the loss compares the outputs with.
@@ -23,14 +25,14 @@ class Samples:
         Weights; None where all are equal.
     """
 
-    images: np.ndarray
+    images: np.ndarray | LazyImages
     target: np.ndarray
     weight: np.ndarray | None = None
 
     def take(self, rows):
         """Return some of the samples."""
         weight = None if self.weight is None else self.weight[rows]
-        return Samples(self.images[rows], self.target[rows], weight)
+        return Samples(select_images(self.images, rows), self.target[rows], weight)
 
     def without_zero_weights(self):
         """Return the samples that count."""

@@ -2,7 +2,7 @@
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["TrainingWarning"]
+__all__ = ["TrainingWarning", "UnreadableImageWarning"]
 
 
 class TrainingWarning(ConvergenceWarning):
@@ -20,4 +20,18 @@ class TrainingWarning(ConvergenceWarning):
     >>> import warnings
     >>> from skvit.exceptions import TrainingWarning
     >>> warnings.simplefilter("error", TrainingWarning)
+    """
+
+
+class UnreadableImageWarning(UserWarning):
+    """Files that cannot be read were left out of training.
+
+    `fit` was asked to with ``ImageOptions(on_error="skip")``, and lists them with
+    their reasons in the attribute ``skipped_``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvit.exceptions import UnreadableImageWarning
+    >>> warnings.simplefilter("ignore", UnreadableImageWarning)
     """

@@ -22,4 +22,4 @@ def test_warnings_can_be_silenced_alone():
 
 
 def test_all_names_are_there():
-    assert exceptions.__all__ == ["TrainingWarning"]
+    assert exceptions.__all__ == ["TrainingWarning", "UnreadableImageWarning"]

@@ -3,8 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 
 from skvit import ImageOptions, PatchTransformer
+from skvit.exceptions import UnreadableImageWarning
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -18,6 +23,42 @@ IN_MEMORY = {
         {"image": list(map(Image.fromarray, tiles))}
     ),
 }
+
+
+SUFFIXES = ["png", "bmp", "tiff", "webp", "gif", "jpg", "npy"]
+
+
+@pytest.fixture(scope="module", params=SUFFIXES)
+def files(request, tmp_path_factory, photo_tiles):
+    """Paths of the tiles in one format."""
+    folder = tmp_path_factory.mktemp(request.param)
+    paths = [folder / f"{row}.{request.param}" for row in range(len(photo_tiles[0]))]
+    for path, tile in zip(paths, photo_tiles[0], strict=True):
+        save(path, tile)
+    return paths
+
+
+def save(path, tile):
+    if path.suffix == ".npy":
+        np.save(path, tile)
+    else:
+        options = {".webp": {"lossless": True}, ".jpg": {"quality": 95}}
+        Image.fromarray(tile).save(path, **options.get(path.suffix, {}))
+
+
+@pytest.fixture
+def pngs(tmp_path, photo_tiles):
+    paths = [tmp_path / f"{row}.png" for row in range(len(photo_tiles[0]))]
+    for path, tile in zip(paths, photo_tiles[0], strict=True):
+        save(path, tile)
+    return paths
+
+
+def own_decode(path):
+    if path.suffix == ".npy":
+        return np.load(path)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +98,106 @@ def test_fit_on_images_of_different_sizes(make_tiny, photo_tiles):
     reader = PatchTransformer(16, image_options=ImageOptions(resize=16))
     images = reader.fit_transform(X).reshape(-1, 16, 16, 3)
     np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(images))
+
+
+def test_files(on_tiles, files):
+    array = np.stack(list(map(own_decode, files)))
+    expected = on_tiles.predict_proba(array)
+    for X in (files, pd.DataFrame({"path": list(map(str, files))})):
+        np.testing.assert_array_equal(on_tiles.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("cache", [2**30, 50_000, "directory"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_fit_on_files(make_tiny, pngs, photo_tiles, tmp_path, cache, early_stopping):
+    cache = tmp_path if cache == "directory" else cache
+    options = ImageOptions(cache=cache, n_threads=2)
+    params = {"early_stopping": early_stopping, "batch_size": 16}
+    weights = np.arange(40) % 4  # a fourth of the images do not count
+    array = make_tiny(**params).fit(*photo_tiles, sample_weight=weights)
+    files = make_tiny(**params, image_options=options)
+    files.fit(pngs, photo_tiles[1], sample_weight=weights)
+    np.testing.assert_array_equal(
+        files.predict_proba(photo_tiles[0]), array.predict_proba(photo_tiles[0])
+    )
+    assert files.n_features_in_ == 32 * 32 * 3
+
+
+def test_partial_fit_on_files(make_tiny, pngs, photo_tiles):
+    tiles, y = photo_tiles
+    both = make_tiny(), make_tiny()
+    for part in (slice(None, None, 2), slice(1, None, 2)):
+        both[0].partial_fit(pngs[part], y[part], classes=["china", "flower"])
+        both[1].partial_fit(tiles[part], y[part], classes=["china", "flower"])
+    np.testing.assert_array_equal(*(clf.predict_proba(tiles) for clf in both))
+
+
+def test_patches_of_files(files):
+    array = np.stack(list(map(own_decode, files)))
+    patches = PatchTransformer(8)
+    np.testing.assert_array_equal(
+        patches.fit_transform(files), patches.fit_transform(array)
+    )
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_file_that_cannot_be_read_leaves_the_old_fit(make_tiny, pngs, normalize):
+    y = np.arange(40) % 2
+    clf = make_tiny(image_options=ImageOptions(normalize=normalize)).fit(pngs, y)
+    before = clf.predict_proba(pngs)
+    content = pngs[9].read_bytes()
+    pngs[9].write_bytes(content[:-90])
+    with pytest.raises(ValueError, match=r"row 9 of X, .*9\.png', cannot be read"):
+        clf.fit(pngs, y)
+    with pytest.raises(ValueError, match=r"row 9 of X, .*9\.png', cannot be read"):
+        clf.predict(pngs)
+    pngs[9].write_bytes(content)
+    np.testing.assert_array_equal(clf.predict_proba(pngs), before)
+
+
+def test_files_that_cannot_be_read_are_left_out(make_tiny, pngs, photo_tiles):
+    tiles, y = photo_tiles
+    pngs[9].write_bytes(pngs[9].read_bytes()[:-90])
+    pngs[30].unlink()
+    clf = make_tiny(image_options=ImageOptions(on_error="skip"))
+    with pytest.warns(UnreadableImageWarning, match=r"2 of 40 .* row 9 of X"):
+        clf.fit(pngs, y, sample_weight=np.ones(40))
+    assert clf.skipped_["row"].tolist() == [9, 30]
+    assert clf.skipped_["path"].tolist() == [str(pngs[9]), str(pngs[30])]
+    kept = np.setdiff1d(np.arange(40), [9, 30])
+    expected = make_tiny().fit(tiles[kept], y[kept])
+    assert expected.skipped_.empty
+    np.testing.assert_array_equal(
+        clf.predict_proba(tiles), expected.predict_proba(tiles)
+    )
+    with pytest.raises(ValueError, match="row 30 of X"):
+        clf.predict(pngs)
+
+
+def test_nothing_left_to_train_on(make_tiny, pngs):
+    for path in pngs:
+        path.write_bytes(path.read_bytes()[:-90])
+    clf = make_tiny(image_options=ImageOptions(on_error="skip"))
+    with pytest.raises(ValueError, match="40 of 40 images cannot be read"):
+        clf.fit(pngs, np.arange(40) % 2)
+
+
+def test_search_over_paths_in_columns(make_tiny, pngs, photo_tiles):
+    frame = pd.DataFrame({"path": list(map(str, pngs)), "size": np.arange(40.0)})
+    images = ColumnTransformer([("path", PatchTransformer(8), ["path"])])
+    model = make_pipeline(
+        ColumnTransformer(
+            [("path", PatchTransformer(8), ["path"]), ("rest", "passthrough", ["size"])]
+        ),
+        RandomForestClassifier(5, random_state=0),
+    )
+    assert images.fit_transform(frame).shape == (40, 32 * 32 * 3)
+    scores = cross_val_score(model, frame, photo_tiles[1], cv=2)
+    assert np.isfinite(scores).all()
+    clf = make_pipeline(
+        ColumnTransformer([("path", "passthrough", ["path"])]), make_tiny()
+    )
+    clf.fit(frame, photo_tiles[1])
+    np.testing.assert_array_equal(
+        clf.predict(frame), make_tiny().fit(*photo_tiles).predict(photo_tiles[0])
+    )

@@ -50,6 +50,9 @@ CASES = {
         "resize": ([None, 32, (8, 16), [8, 16]], [0, 2.5, "auto"]),
         "aspect": (["pad", "stretch"], ["crop", None]),
         "color": (["auto", "gray", "rgb", "rgba"], ["bgr", None]),
+        "on_error": (["raise", "skip"], ["ignore", None]),
+        "cache": ([0, 2**20, "."], [-1, 0.5, None]),
+        "n_threads": ([None, 1, 8], [0, -1, "all"]),
     },
 }
 each_kind = pytest.mark.parametrize("kind", CASES)
@@ -125,6 +128,19 @@ def test_sizes_are_refused_when_they_are_none(resize, error):
     options = ImageOptions(resize=resize).check()
     with pytest.raises(error, match="`resize` must be a positive integer or"):
         options.reading()
+
+
+def test_a_cache_must_be_a_directory_that_exists(tmp_path):
+    assert ImageOptions(cache=tmp_path).reading().cache == tmp_path
+    with pytest.raises(ValueError, match=r"`cache`=.*is not an existing directory"):
+        ImageOptions(cache=tmp_path / "absent").reading()
+
+
+def test_only_fit_may_skip():
+    options = ImageOptions(on_error="skip")
+    assert options.reading(may_skip=True).skip
+    assert not options.reading().skip
+    assert not ImageOptions().reading(may_skip=True).skip
 
 
 def test_representation_shows_what_was_changed():

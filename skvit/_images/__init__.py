@@ -9,6 +9,7 @@ from skvit._images._geometry import (
     resolve_patch_size,
     resolve_stride,
 )
+from skvit._images._lazy import LazyImages, select_images
 from skvit._images._options import ReadOptions
 from skvit._images._patches import patchify, unpatchify
 from skvit._images._sequence import check_patch_sequence, check_patches
@@ -17,6 +18,7 @@ from skvit._images._statistics import channel_statistics
 
 __all__ = [
     "ImageSpec",
+    "LazyImages",
     "ReadOptions",
     "channel_statistics",
     "check_images",
@@ -29,6 +31,7 @@ __all__ = [
     "patchify",
     "resolve_patch_size",
     "resolve_stride",
+    "select_images",
     "to_images",
     "unpatchify",
 ]

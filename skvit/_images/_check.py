@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
-from skvit._images._forms import find_items
+from skvit._images._forms import find_items, is_image
 from skvit._images._gather import gather_images, resize_stack
+from skvit._images._lazy import ImageReader, LazyImages
 from skvit._images._numbers import (
     check_features,
     check_rows,
@@ -14,6 +15,7 @@ from skvit._images._numbers import (
     to_array_like,
 )
 from skvit._images._options import ReadOptions
+from skvit._images._read import FileReader
 from skvit._images._shape import check_image_shape, find_rows, find_stack
 from skvit._images._spec import ImageSpec
 
@@ -29,8 +31,8 @@ def check_images(
     channels: str = "auto",
     spec: ImageSpec | None = None,
     options: ReadOptions = _AS_THEY_ARE,
-) -> tuple[np.ndarray, ImageSpec]:
-    """Turn whatever holds images into one array.
+) -> tuple[np.ndarray | LazyImages, ImageSpec]:
+    """Turn whatever holds images into one array, or what reads like one.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def check_images(
         Lists, tuples, memory maps, PyTorch's tensors, pandas' and polars' frames and
         whatever else NumPy can read are accepted; so are lists, tuples, arrays of
         objects, series and one-column frames of single images, which are arrays or
-        images of Pillow.
+        images of Pillow, or of paths of files that hold one image each.
     reset : bool
         Whether this is the input of `fit`.
     image_shape : tuple of int or None, default=None
@@ -68,8 +70,9 @@ def check_images(
 
     Returns
     -------
-    images : ndarray of shape (n_samples, height, width, channels)
-        The values in their own dtype; a view of X wherever X is an array.
+    images : ndarray or LazyImages of shape (n_samples, height, width, channels)
+        The values in their own dtype; a view of X wherever X is an array. Files are
+        read when the images are indexed, by batches.
     spec : ImageSpec
         What one image is: the one given, if one was given.
 
@@ -82,7 +85,8 @@ def check_images(
         If X is empty, has missing, infinite or complex values, another number of axes,
         other images than `image_shape` or `spec` says, or several channels in flat
         rows without `image_shape`; if the axis of channels cannot be told; or if the
-        sizes of single images differ and the options do not resize them.
+        sizes of single images differ and the options do not resize them; or if a file
+        cannot be read, with its name and row.
     """
     declared = check_image_shape(image_shape, channels)
     if declared is not None and spec is not None and declared.shape != spec.shape:
@@ -90,7 +94,15 @@ def check_images(
             f"`image_shape` asks for images of {declared}, but "
             f"{type(estimator).__name__} was fitted on images of {spec}."
         )
+    source = (
+        f"{type(estimator).__name__} was fitted on"
+        if declared is None
+        else "`image_shape` asks for"
+    )
     items = find_items(X)
+    if items is not None and not any(map(is_image, items)):
+        reader = FileReader(items, channels, options, declared or spec, source)
+        return _read_lazily(estimator, reader, len(items), reset=reset, spec=spec)
     if items is not None:
         X, channels = gather_images(items, channels, options)
     X = to_array_like(X)
@@ -103,11 +115,6 @@ def check_images(
         if options.size is not None:
             X = resize_stack(X, channels, options.size, options.aspect)
             channels = "last"
-        source = (
-            f"{type(estimator).__name__} was fitted on"
-            if declared is None
-            else "`image_shape` asks for"
-        )
         found = find_stack(X.shape, channels, declared or spec, source)
         check_features(estimator, len(X), found.n_features, reset=reset)
     else:
@@ -116,3 +123,18 @@ def check_images(
             "(n_samples, height, width, channels)."
         )
     return to_images(X, found), found if spec is None else spec
+
+
+def _read_lazily(
+    estimator: Any,
+    reader: ImageReader,
+    n_samples: int,
+    *,
+    reset: bool,
+    spec: ImageSpec | None,
+) -> tuple[LazyImages, ImageSpec]:
+    """Return images that stay where they are, and what one of them is."""
+    found = ImageSpec(*reader.image_shape)
+    check_features(estimator, n_samples, found.n_features, reset=reset)
+    images = LazyImages(reader, np.arange(n_samples))
+    return images, found if spec is None else spec

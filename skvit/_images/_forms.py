@@ -1,5 +1,6 @@
 """Which of the forms in which people have images X is."""
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from skvit._images._pillow import is_pillow
 
 
 def find_items(X: Any) -> list | None:
-    """List the single images that X is a plain sequence of.
+    """List the single images, or paths of images, that X is a plain sequence of.
 
     Parameters
     ----------
@@ -19,8 +20,8 @@ def find_items(X: Any) -> list | None:
     -------
     list or None
         The items of a list, tuple, series, array of objects or strings, or of a frame
-        with one column, if any of them is an array of two axes or more or an image of
-        Pillow. None for everything else.
+        with one column, if any of them is an array of two axes or more, an image of
+        Pillow or a path. None for everything else.
     """
     if isinstance(X, list | tuple):
         items = list(X)
@@ -28,7 +29,8 @@ def find_items(X: Any) -> list | None:
         items = list(np.asarray(X).ravel())
     else:
         return None
-    return items if any(map(is_image, items)) else None
+    is_item = any(is_path(item) or is_image(item) for item in items)
+    return items if is_item else None
 
 
 def _is_column(X: Any) -> bool:
@@ -39,6 +41,11 @@ def _is_column(X: Any) -> bool:
     if hasattr(X, "tocoo") or hasattr(X, "detach"):
         return False
     return np.asarray(X).dtype.kind in "OUT"
+
+
+def is_path(item: Any) -> bool:
+    """Say whether something is the path of a file."""
+    return isinstance(item, str | PathLike)
 
 
 def is_image(item: Any) -> bool:

@@ -148,6 +148,6 @@ def _item_to_array(item: Any, row: int, depth: int) -> np.ndarray:
     if not is_image(item):
         raise TypeError(
             f"row {row} of X is {item!r:.80}, where other rows are images: X must hold "
-            "arrays or images of Pillow in every row."
+            "arrays or images of Pillow in every row, or paths in every row."
         )
     return tensor_to_array(item) if hasattr(item, "detach") else item

@@ -3,10 +3,11 @@
 import numpy as np
 
 from skvit._images._blocks import iter_blocks
+from skvit._images._lazy import LazyImages
 
 
 def channel_statistics(
-    images: np.ndarray, sample_weight: np.ndarray | None = None
+    images: np.ndarray | LazyImages, sample_weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each channel in one pass, in float64.
 
@@ -16,7 +17,7 @@ def channel_statistics(
 
     Parameters
     ----------
-    images : ndarray of shape (n_samples, height, width, channels)
+    images : ndarray or LazyImages of shape (n_samples, height, width, channels)
         Images of any real dtype.
     sample_weight : ndarray of shape (n_samples,) or None, default=None
         Weight of each image; those of weight zero are left out.
@@ -38,10 +39,12 @@ def channel_statistics(
         rows = np.flatnonzero(sample_weight)
         weight = np.asarray(sample_weight, dtype=np.float64)[rows]
     # Differences from one pixel are exactly zero where a channel is constant.
-    origin = images[rows[0], 0, 0].astype(np.float64)
+    origin = images[rows[:1]][0, 0, 0].astype(np.float64)
     total, mean, squares = 0.0, np.zeros(len(origin)), np.zeros(len(origin))
     for samples, lines in iter_blocks((len(rows), *images.shape[1:])):
-        block = _centred(images, rows[samples], lines, origin)
+        if lines.start == 0:
+            chosen = _chosen(images, rows[samples])
+        block = _centred(chosen[:, lines], origin)
         share, block_mean, block_squares = _moments(block, weight[samples])
         total += share
         offset = block_mean - mean
@@ -51,13 +54,15 @@ def channel_statistics(
     return origin + mean, np.where(std == 0, 1.0, std)
 
 
-def _centred(
-    images: np.ndarray, rows: np.ndarray, lines: slice, origin: np.ndarray
-) -> np.ndarray:
-    """Return lines of images, less `origin`, as float64 (channels, images, pixels)."""
+def _chosen(images: np.ndarray | LazyImages, rows: np.ndarray) -> np.ndarray:
+    """Return images of increasing rows, as a view where they are consecutive."""
     contiguous = rows[-1] - rows[0] == len(rows) - 1
-    chosen = slice(rows[0], rows[-1] + 1) if contiguous else rows
-    block = np.moveaxis(images[chosen, lines], -1, 0)  # (C, images, lines, width)
+    return images[slice(rows[0], rows[-1] + 1) if contiguous else rows]
+
+
+def _centred(chosen: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Return lines of images, less `origin`, as float64 (channels, images, pixels)."""
+    block = np.moveaxis(chosen, -1, 0)  # (C, images, lines, width)
     origin = origin[:, np.newaxis, np.newaxis, np.newaxis]
     block = np.subtract(block, origin, dtype=np.float64, order="C")
     return block.reshape(*block.shape[:2], -1)

@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skvit._images import LazyImages
+
 Labels = tuple[Tensor | None, Tensor | None]  # class indices and weights
 
+_LOADED = 1024  # images copied to the device at once
 _RESIDENT_FRACTION = 0.5  # of the free device memory that a data set may take
 
 
@@ -65,8 +68,8 @@ class ImageData(torch.utils.data.Dataset):
 
     Parameters
     ----------
-    images : ndarray of shape (n_samples, height, width, channels) or \
-            (n_samples, n_patches, n_values)
+    images : ndarray or LazyImages of shape (n_samples, height, width, channels), or \
+            ndarray of shape (n_samples, n_patches, n_values)
         Raw values in their own type.
     normalize : Normalizer
         What turns a raw batch into the network's input.
@@ -78,7 +81,7 @@ class ImageData(torch.utils.data.Dataset):
         Weights with a mean of one; None where all are equal.
     """
 
-    images: np.ndarray
+    images: np.ndarray | LazyImages
     normalize: Normalizer
     device: torch.device
     target: np.ndarray | None = None
@@ -95,7 +98,7 @@ class ImageData(torch.utils.data.Dataset):
             else torch.as_tensor(self.weight).to(self.device, self.normalize.dtype)
         )
         if self.device.type == "cuda" and self._fits_on_device():
-            self._resident = self._raw(slice(None)).to(self.device)
+            self._resident = self._all_on_device()
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -105,6 +108,20 @@ class ImageData(torch.utils.data.Dataset):
         """Say whether the raw images leave room for training on the device."""
         free, _ = torch.cuda.mem_get_info(self.device)
         return self.images.nbytes < _RESIDENT_FRACTION * free
+
+    def _all_on_device(self) -> Tensor:
+        """Copy all raw images to the device, some at a time to spare the host."""
+        parts = range(0, len(self), _LOADED)
+        first = self._raw(slice(0, _LOADED))
+        whole = first.new_empty((len(self), *first.shape[1:]), device=self.device)
+        for start in parts:
+            whole[start : start + _LOADED] = self._raw(slice(start, start + _LOADED))
+        return whole
+
+    def expect(self, index: Tensor) -> None:
+        """Let images that are read from files be read in the background."""
+        if self._resident is None and hasattr(self.images, "expect"):
+            self.images.expect(index.numpy())
 
     def _raw(self, rows: np.ndarray | slice) -> Tensor:
         """Copy some images into a tensor, in a type that the device holds.
@@ -169,8 +186,11 @@ class TrainBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         """Yield images with their labels and weights."""
         order = torch.randperm(len(self.data), generator=self.generator)
-        for index in order.tensor_split(len(self)):
-            yield self.data.inputs(index), self.data.labels(index)
+        parts = order.tensor_split(len(self))
+        for index, following in zip(parts, (*parts[1:], order[:0]), strict=True):
+            inputs = self.data.inputs(index)
+            self.data.expect(following)
+            yield inputs, self.data.labels(index)
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ def test_rows_that_contradict_image_shape():
         (np.full((2, 8, 8), np.nan), "Input X contains NaN"),
         (np.full((2, 8, 8), np.inf), "Input X contains infinity"),
         (np.zeros((2, 8, 8), dtype=complex), "Complex data not supported"),
-        (["a.png", "b.png"], "X must hold numbers"),
+        (["a.png", "b.png"], "row 0 of X, .a.png., cannot be read: there is no such"),
         ([np.zeros((8, 8)), np.zeros((8, 9))], "images of different shapes"),
         (None, "X must hold numbers"),
         (scipy.sparse.csr_array(np.eye(8)), "Sparse data was passed"),

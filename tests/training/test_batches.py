@@ -122,13 +122,18 @@ def test_values_travel_in_a_type_that_the_device_holds(
 
 def test_memory_of_an_accelerator_is_shared_with_training(monkeypatch):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1500, 10_000))
-    monkeypatch.setattr(ImageData, "_raw", lambda *_: torch.zeros(1))
+    monkeypatch.setattr(ImageData, "_all_on_device", lambda _: torch.zeros(1))
     cuda = torch.device("cuda")
     images = np.zeros((50, 4, 4, 1), np.uint8)  # 800 bytes of 1500
     assert ImageData(images, normalizer(1), cuda)._resident is None
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1601, 10_000))
-    monkeypatch.setattr("torch.Tensor.to", lambda self, _: self)
     assert ImageData(images, normalizer(1), cuda)._resident is not None
+
+
+def test_all_images_are_copied_piece_by_piece(monkeypatch):
+    monkeypatch.setattr("skvit._training._batches._LOADED", 4)
+    data = numbered(10)
+    np.testing.assert_array_equal(data._all_on_device().numpy(), data.images)
 
 
 def numbered(n):

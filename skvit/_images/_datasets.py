@@ -1,0 +1,115 @@
+"""Stored arrays that can be sliced, such as those of HDF5 and Zarr."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skvit._images._convert import to_images
+from skvit._images._resize import Size, resize_image
+from skvit._images._spec import ImageSpec
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def is_dataset(X: Any) -> bool:
+    """Say whether X is a stored array: shape, type and slices, but no array itself."""
+    if isinstance(X, np.ndarray) or hasattr(X, "columns") or hasattr(X, "tocoo"):
+        return False
+    if hasattr(X, "__array_namespace__") or hasattr(X, "detach"):
+        return False
+    is_sliceable = hasattr(X, "dtype") and hasattr(X, "__getitem__")
+    return is_sliceable and len(getattr(X, "shape", ())) in {2, 3, 4}
+
+
+def check_values(values: np.ndarray, name: str) -> np.ndarray:
+    """Return numbers that training can hold.
+
+    Raises
+    ------
+    ValueError
+        If some are missing, infinite, or beyond the range of float32.
+    """
+    if values.dtype.kind != "f":
+        return values
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds NaN or infinity.")
+    if values.dtype.itemsize > 4 and np.abs(values).max(initial=0) > _FLOAT32_MAX:
+        raise ValueError(
+            f"{name} has values beyond the range of float32 ({_FLOAT32_MAX:.3g}). "
+            "Scale them."
+        )
+    return values
+
+
+class SlicedReader:
+    """Read the images of a stored array by slices of consecutive rows.
+
+    Parameters
+    ----------
+    dataset : ndarray or object with a shape, a dtype and slices
+        The array, which need not know how to index with arrays.
+    spec : ImageSpec
+        What one image is, in the form in which it is stored.
+    size : tuple of int or None, default=None
+        Height and width that images are brought to.
+    aspect : {"pad", "stretch"}, default="pad"
+        What happens where the sides have another proportion.
+
+    Raises
+    ------
+    TypeError
+        If the array does not hold real numbers.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        spec: ImageSpec,
+        size: Size | None = None,
+        aspect: str = "pad",
+    ):
+        self.dtype = np.dtype(dataset.dtype)
+        if self.dtype.kind not in "biuf":
+            raise TypeError(
+                f"X is a stored array of dtype {self.dtype}, not of real numbers."
+            )
+        self.dataset = dataset
+        self.spec = spec
+        self.size = size
+        self.aspect = aspect
+        self.image_shape = (*(size or spec.shape[:2]), spec.channels)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return the images of some rows, channels last.
+
+        Raises
+        ------
+        ValueError
+            If values are missing, infinite or too large.
+        """
+        if isinstance(self.dataset, np.ndarray):
+            values = self.dataset[rows]
+        else:
+            order = np.unique(rows, return_inverse=True)
+            parts = [np.asarray(self.dataset[run]) for run in consecutive(order[0])]
+            values = np.concatenate(parts)[order[1]]
+        check_values(values, f"X, between its rows {rows.min()} and {rows.max()},")
+        images = to_images(values, self.spec)
+        if self.size is None:
+            return images
+        return np.stack([resize_image(i, self.size, self.aspect) for i in images])
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Leave reading ahead to the system that stores the array."""
+
+    def unreadable(self) -> list[tuple[int, str, str]]:
+        """Say that there are no rows that could be left out."""
+        return []
+
+
+def consecutive(rows: np.ndarray) -> Iterator[slice]:
+    """Yield slices that cover increasing rows, each without a gap."""
+    ends = np.flatnonzero(np.diff(rows) != 1) + 1
+    for run in np.split(rows, ends):
+        yield slice(int(run[0]), int(run[-1]) + 1)

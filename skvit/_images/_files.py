@@ -1,0 +1,233 @@
+"""One file of an image: what it holds, and its pixels."""
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skvit._images._convert import to_images
+from skvit._images._datasets import check_values
+from skvit._images._pillow import pillow_channels, pillow_dtype, pillow_to_array
+from skvit._images._resize import Size, inner_size, resize_image
+from skvit._images._shape import find_stack
+from skvit._images._tiff import needs_tifffile, read_tiff, tiff_layout
+from skvit._utils._optional import require_pillow
+
+# None of these decoders runs another program, as that of PostScript does.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
+_ORIENTATION = 0x0112  # Exif 2.3, section 4.6.4
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """What the head of a file says of its image.
+
+    Parameters
+    ----------
+    path : str
+        Where it is.
+    height, width, channels : int
+        Size as decoded, turned upright.
+    dtype : dtype
+        Type of the numbers.
+    decoder : {"pillow", "tiff", "npy"}
+        Who reads it.
+    orientation : int, default=1
+        How it is to be turned, by its tag.
+    """
+
+    path: str
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype
+    decoder: str
+    orientation: int = 1
+
+
+def open_file(path: str, color: str, channels: str) -> ImageFile:
+    """Read the head of a file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    color : {"auto", "gray", "rgb", "rgba"}
+        Channels that pictures of 8 bits are read with.
+    channels : {"auto", "first", "last"}
+        Where arrays have their channels.
+
+    Returns
+    -------
+    ImageFile
+        What it holds.
+
+    Raises
+    ------
+    ValueError
+        If it is a URL, is no file, is empty, or does not hold an image.
+    """
+    if "://" in path:
+        raise ValueError("it is a URL, and nothing is ever fetched: download it first")
+    status = os.stat(path)  # noqa: PTH116 - a Path for each file would double the time
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if not status.st_size:
+        raise ValueError("it is empty")
+    if path.lower().endswith(".npy"):
+        return _array_file(path, "npy", *_array_layout(_map(path), channels))
+    return _picture(path, color)
+
+
+def read_file(
+    file: ImageFile, channels: int, size: Size | None, aspect: str, order: str
+) -> np.ndarray:
+    """Decode a file.
+
+    Parameters
+    ----------
+    file : ImageFile
+        Which one.
+    channels : int
+        Number of channels of the result.
+    size : tuple of int or None
+        Height and width to bring it to.
+    aspect : {"pad", "stretch"}
+        What happens where the sides have another proportion.
+    order : {"auto", "first", "last"}
+        Where arrays have their channels.
+
+    Returns
+    -------
+    ndarray of shape (height, width, channels)
+        The pixels in the type that the file has.
+    """
+    if file.decoder == "pillow":
+        image = _decode(file, channels, size, aspect)
+    elif file.decoder == "tiff":
+        image = check_values(read_tiff(file.path), "it")
+    else:
+        image = check_values(_channels_last(_map(file.path), order), "it")
+    image = image.astype(file.dtype, copy=False)  # in the machine's byte order
+    return image if size is None else resize_image(image, size, aspect)
+
+
+def _picture(path: str, color: str) -> ImageFile:
+    """Read the head of a picture with Pillow, or as it is where Pillow would not.
+
+    Raises
+    ------
+    ValueError
+        If Pillow would keep 8 of its 16 bits.
+    """
+    Image = require_pillow()
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.format == "TIFF" and needs_tifffile(image):
+                return _array_file(path, "tiff", *tiff_layout(path))
+            _check_depth(image)
+            orientation = _orientation(image)
+            width, height = image.size
+            if orientation > 4:  # a quarter turn
+                width, height = height, width
+            depth = pillow_channels(image.mode, color)
+            dtype = pillow_dtype(image.mode)
+            return ImageFile(path, height, width, depth, dtype, "pillow", orientation)
+    except Image.UnidentifiedImageError:
+        if not _is_tiff(path):
+            raise
+        return _array_file(path, "tiff", *tiff_layout(path))
+
+
+def _array_file(
+    path: str, decoder: str, shape: tuple[int, ...], dtype: np.dtype
+) -> ImageFile:
+    """Describe a file that is read as an array of (height, width, channels)."""
+    height, width, channels = shape
+    return ImageFile(path, height, width, channels, dtype, decoder)
+
+
+def _is_tiff(path: str) -> bool:
+    """Say whether a file begins as a TIFF does."""
+    with open(path, "rb") as file:  # noqa: PTH123 - as for the status
+        return file.read(4) in _TIFF_MARKS
+
+
+def _check_depth(image: Any) -> None:
+    """Raise where decoding would lose bits.
+
+    Raises
+    ------
+    ValueError
+        If the file has 16 bits for each colour, of which Pillow keeps 8.
+    """
+    kept = pillow_dtype(image.mode).itemsize
+    if kept == 1 and any(";16" in str(tile[3]) for tile in image.tile):
+        raise ValueError(
+            "it has 16 bits for each colour, of which Pillow keeps 8; store it as TIFF "
+            "or .npy"
+        )
+
+
+def _orientation(image: Any) -> int:
+    """Return how the camera was held, without decoding what comes before the tag."""
+    if image.format != "TIFF" and "exif" not in image.info:
+        return 1
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _decode(
+    file: ImageFile, channels: int, size: Size | None, aspect: str
+) -> np.ndarray:
+    """Return the pixels of a picture, of a large JPEG at a smaller size."""
+    Image = require_pillow()
+    with Image.open(file.path, formats=FORMATS) as image:
+        if size is not None and image.format in {"JPEG", "MPO"}:
+            sides = inner_size((file.height, file.width), size, aspect)
+            # Twice the size, so that the filter still has pixels to average over.
+            height, width = 2 * sides[0], 2 * sides[1]
+            turned = file.orientation > 4
+            image.draft(None, (height, width) if turned else (width, height))
+        pixels = pillow_to_array(image, channels)
+    return _upright(pixels, file.orientation)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn an image as its tag says."""
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)  # 5 is the transpose, 6 to 8 turn it on
+        orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]
+    flips = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1)}
+    down, right = flips[orientation]
+    return pixels[::down, ::right]
+
+
+def _map(path: str) -> np.ndarray:
+    """Map an array in a file to memory; nothing in it can be Python objects."""
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def _array_layout(array: np.ndarray, channels: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the shape that an array has with its channels last, and its type."""
+    return _channels_last(array, channels).shape, array.dtype.newbyteorder("=")
+
+
+def _channels_last(array: np.ndarray, channels: str) -> np.ndarray:
+    """View one image as (height, width, channels).
+
+    Raises
+    ------
+    ValueError
+        If it has another number of axes, no pixels, or no real numbers.
+    """
+    is_image = array.ndim in {2, 3} and array.size
+    if not is_image or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"it holds an array of shape {array.shape} and dtype {array.dtype}; an "
+            "image is (height, width) or (height, width, channels) of real numbers"
+        )
+    return to_images(array[None], find_stack((1, *array.shape), channels, None, ""))[0]

@@ -1,0 +1,304 @@
+"""Images in files, decoded by threads a batch at a time."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skvit._images._cache import DecodedCache
+from skvit._images._files import FORMATS, ImageFile, open_file, read_file
+from skvit._images._gather import sizes_differ
+from skvit._images._options import ReadOptions
+from skvit._images._spec import ImageSpec
+from skvit._utils._optional import require_pillow
+
+_CHUNKS_PER_THREAD = 4  # so that a thread with small images need not wait for another
+
+
+@dataclass
+class _Batch:
+    """Images that are being decoded.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_images,)
+        Which ones.
+    images : ndarray of shape (n_images, height, width, channels)
+        Where they go.
+    tasks : list of Future
+        What still puts some there.
+    """
+
+    rows: np.ndarray
+    images: np.ndarray
+    tasks: list[Future] = field(default_factory=list)
+
+
+class FileReader:
+    """Read the images of many files.
+
+    Parameters
+    ----------
+    paths : list
+        The file of each row. What is no path counts as unreadable.
+    channels : {"auto", "first", "last"}
+        Where arrays in files have their channels.
+    options : ReadOptions
+        How to read.
+    known : ImageSpec or None, default=None
+        What the images must be, if that is known.
+    source : str, default=""
+        Who says so, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read and the options do not skip it, if none can, or if
+        files hold images of different sizes or kinds.
+    """
+
+    def __init__(
+        self,
+        paths: list,
+        channels: str,
+        options: ReadOptions,
+        known: ImageSpec | None = None,
+        source: str = "",
+    ):
+        require_pillow()
+        self.paths = paths
+        self.order = channels
+        self.options = options
+        self.n_threads = options.n_threads or n_cores()
+        self._pool = ThreadPoolExecutor(self.n_threads, "skvit-read")
+        self._ahead: _Batch | None = None
+        self._problems: dict[int, str] = {}
+        self._files = self._open_all()
+        self.image_shape, self.dtype = self._common(known, source)
+        self._cache = DecodedCache(
+            len(paths), self.image_shape, self.dtype, options.cache
+        )
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return the images of some rows.
+
+        Raises
+        ------
+        ValueError
+            If a file cannot be decoded, with its name and row.
+        """
+        batch, self._ahead = self._ahead, None
+        if batch is None or not np.array_equal(batch.rows, rows):
+            batch = self._start(rows)
+        for task in batch.tasks:
+            task.result()
+        return batch.images
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Begin to decode the images of some rows."""
+        if len(rows) and not self._cache.holds(rows).all():
+            self._ahead = self._start(rows)
+
+    def unreadable(self) -> list[tuple[int, str, str]]:
+        """Decode all files; return row, path and reason of each that cannot be."""
+        rows = (row for row in range(len(self.paths)) if row not in self._problems)
+        tried = self._pool.map(self._try, rows)
+        found = {row: reason for row, reason in tried if reason is not None}
+        problems = sorted((self._problems | found).items())
+        return [(row, str(self.paths[row]), reason) for row, reason in problems]
+
+    def _open_all(self) -> list[ImageFile | None]:
+        """Read the heads of all files.
+
+        Raises
+        ------
+        ValueError
+            At the first that cannot be read, unless it is to be skipped.
+        """
+        with warnings.catch_warnings():
+            # What Pillow takes for a bomb is refused; a broken tag matters to nobody.
+            warnings.simplefilter("ignore")
+            bomb = require_pillow().DecompressionBombWarning
+            warnings.simplefilter("error", bomb)
+            files: list[ImageFile | None] = []
+            for row, file in enumerate(self._pool.map(self._open, self.paths)):
+                if isinstance(file, Exception):
+                    self._note(row, file)
+                files.append(None if isinstance(file, Exception) else file)
+        if len(self._problems) == len(files):
+            reasons = "; ".join(list(self._problems.values())[:3])
+            raise ValueError(f"None of the files in X can be read: {reasons}.")
+        return files
+
+    def _note(self, row: int, error: Exception) -> None:
+        """Remember why a row cannot be read, or raise.
+
+        Raises
+        ------
+        ValueError
+            Unless such rows are skipped.
+        """
+        self._problems[row] = explain(error)
+        if not self.options.skip:
+            raise self._refusal(row, error) from error
+
+    def _open(self, path: Any) -> ImageFile | Exception:
+        """Read the head of a file, or return what went wrong."""
+        try:
+            return open_file(checked_path(path), self.options.color, self.order)
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise anything on broken files
+            return error
+
+    def _refusal(self, row: int, error: Exception) -> ValueError:
+        """Return the error that names a file and its row."""
+        return ValueError(
+            f"row {row} of X, {str(self.paths[row])!r}, cannot be read: "
+            f"{explain(error)}."
+        )
+
+    def _common(
+        self, known: ImageSpec | None, source: str
+    ) -> tuple[tuple[int, int, int], np.dtype]:
+        """Return the shape and type that all images are read with.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        files = [file for file in self._files if file is not None]
+        dtype = files[0].dtype
+        channels = max(file.channels for file in files)
+        if known is not None and known.channels in {3, 4} and dtype == np.uint8:
+            channels = max(channels, known.channels)
+        kinds = Counter(
+            (str(file.dtype), self._depth(file, channels)) for file in files
+        )
+        if len(kinds) > 1:
+            raise ValueError(kinds_differ(kinds))
+        size = self.options.size
+        sizes = Counter((file.height, file.width) for file in files)
+        if size is None and len(sizes) > 1:
+            raise ValueError(sizes_differ(sizes))
+        height, width = size or next(iter(sizes))
+        found = ImageSpec(height, width, channels)
+        if known is not None and found.shape != known.shape:
+            raise ValueError(f"X holds files of {found}, but {source} {known}.")
+        return found.shape, dtype
+
+    def _depth(self, file: ImageFile, channels: int) -> int:
+        """Return the channels of a file among others: gray pictures become coloured."""
+        is_picture = file.decoder == "pillow" and file.dtype == np.uint8
+        return channels if is_picture and channels in {3, 4} else file.channels
+
+    def _start(self, rows: np.ndarray) -> _Batch:
+        """Take what is decoded already, and let the threads do the rest."""
+        held = self._cache.holds(rows)
+        if held.all():
+            return _Batch(rows, self._cache.take(rows))
+        batch = _Batch(rows, np.empty((len(rows), *self.image_shape), self.dtype))
+        batch.images[held] = self._cache.take(rows[held])
+        missing = np.flatnonzero(~held)
+        n_chunks = min(len(missing), _CHUNKS_PER_THREAD * self.n_threads)
+        batch.tasks = [
+            self._pool.submit(self._decode_into, batch, places)
+            for places in np.array_split(missing, n_chunks)
+        ]
+        return batch
+
+    def _decode_into(self, batch: _Batch, places: Iterable[int]) -> None:
+        """Decode some images of a batch."""
+        for place in places:
+            batch.images[place] = self._decode(int(batch.rows[place]))
+
+    def _decode(self, row: int) -> np.ndarray:
+        """Decode one image, and remember it.
+
+        Raises
+        ------
+        ImportError
+            If a library is missing that the file needs.
+        MemoryError
+            If there is no room for the image.
+        ValueError
+            If it cannot be decoded, with its name and row.
+        """
+        file, options = self._files[row], self.options
+        try:
+            if file is None:
+                raise ValueError(self._problems[row])
+            image = read_file(
+                file, self.image_shape[2], options.size, options.aspect, self.order
+            )
+            if image.shape != self.image_shape:
+                raise ValueError(f"it has become an image of shape {image.shape}")
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # as for the heads
+            raise self._refusal(row, error) from error
+        self._cache.put(row, image)
+        return image
+
+    def _try(self, row: int) -> tuple[int, str | None]:
+        """Decode one image; return its row and what went wrong."""
+        try:
+            self._decode(row)
+        except ValueError as error:
+            return row, explain(error.__cause__)
+        return row, None
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity: Callable | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def checked_path(path: Any) -> str:
+    """Return a path as a string.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"it is {path!r:.80}, not a path")
+    path = os.fspath(path)
+    if not isinstance(path, str):
+        raise ValueError("it is a path of bytes, not of text")
+    return path
+
+
+def explain(error: BaseException | None) -> str:
+    """Say in words why a file cannot be read."""
+    Image = require_pillow()
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f"it is not an image in one of the formats {', '.join(FORMATS)} and .npy"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = str(error).rstrip(".")
+    return text or type(error).__name__
+
+
+def kinds_differ(kinds: Counter) -> str:
+    """Say which kinds of files were found."""
+    listed = ", ".join(
+        f"{dtype} with {channels} channel{'s' * (channels > 1)} ({count})"
+        for (dtype, channels), count in kinds.most_common()
+    )
+    return (
+        f"X holds files of different kinds: {listed}. Convert them to one, or fit an "
+        "estimator on each."
+    )

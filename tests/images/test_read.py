@@ -1,0 +1,213 @@
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator
+
+from skvit._images import ReadOptions, check_images
+from skvit._images import _read as module
+from skvit._images._read import FileReader, n_cores
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def paths(tmp_path, photo_tiles):
+    """PNG files of the tiles of photographs."""
+    paths = [tmp_path / f"{row}.png" for row in range(len(photo_tiles[0]))]
+    for path, tile in zip(paths, photo_tiles[0], strict=True):
+        Image.fromarray(tile).save(path)
+    return paths
+
+
+def reader(paths, **options):
+    return FileReader(list(paths), "auto", ReadOptions(**options))
+
+
+def door(X, spec=None, **options):
+    return check_images(
+        BaseEstimator(),
+        X,
+        reset=True,
+        spec=spec,
+        options=ReadOptions(**options),
+    )
+
+
+def texts(paths):
+    return list(map(str, paths))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        tuple,
+        texts,
+        lambda paths: np.array(texts(paths)),
+        lambda paths: np.array(paths, object)[:, None],
+        lambda paths: pd.Series(texts(paths)),
+        lambda paths: pd.DataFrame({"path": texts(paths)}),
+        lambda paths: pd.DataFrame({"path": paths}),
+        lambda paths: pl.Series(texts(paths)),
+        lambda paths: pl.DataFrame({"path": texts(paths)}),
+    ],
+)
+def test_forms_of_paths(paths, photo_tiles, form):
+    images, spec = door(form(paths))
+    assert spec.shape == (32, 32, 3)
+    assert images.shape == (40, 32, 32, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, photo_tiles[0])
+
+
+def test_features_are_counted_but_not_named(paths):
+    estimator = BaseEstimator()
+    frame = pd.DataFrame({"path": texts(paths)})
+    check_images(estimator, frame, reset=True)
+    assert estimator.n_features_in_ == 32 * 32 * 3
+    assert not hasattr(estimator, "feature_names_in_")
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("cache", [0, 10_000, 10**9])
+def test_rows_in_any_order(paths, photo_tiles, cache, n_threads):
+    files = reader(paths, cache=cache, n_threads=n_threads)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        rows, following = rng.permutation(40)[:7], rng.permutation(40)[:5]
+        np.testing.assert_array_equal(files.read(rows), photo_tiles[0][rows])
+        files.expect(following)
+        if rng.random() < 0.5:  # what was expected need not be what comes
+            read = files.read(following)
+            np.testing.assert_array_equal(read, photo_tiles[0][following])
+
+
+def test_each_file_is_decoded_once(paths, monkeypatch):
+    decoded = []
+    read_file = module.read_file
+
+    def counting(file, *args):
+        decoded.append(file.path)
+        return read_file(file, *args)
+
+    monkeypatch.setattr(module, "read_file", counting)
+    files = reader(paths)
+    for _ in range(3):
+        files.read(np.arange(40))
+    assert sorted(decoded) == sorted(texts(paths))
+
+
+def test_memory_does_not_grow_with_the_files(paths):
+    peaks = []
+    for times in (1, 10):
+        files = reader(paths * times, cache=50_000, n_threads=1)
+        tracemalloc.start()
+        for start in range(0, 40 * times, 20):
+            files.read(np.arange(start, start + 20))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 360 * 200  # bytes for each file's path and place
+
+
+BROKEN = {
+    "missing": (lambda path: path.unlink(), "there is no such file"),
+    "empty": (lambda path: path.write_bytes(b""), "it is empty"),
+    "text": (lambda path: path.write_text("x" * 99), "not an image in one of"),
+    "cut head": (lambda path: path.write_bytes(path.read_bytes()[:20]), "row 7 of X"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-90]), "truncated"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_one_error_names_file_and_row(paths, kind):
+    damage, reason = BROKEN[kind]
+    damage(paths[7])
+    with pytest.raises(ValueError, match=reason) as caught:
+        reader(paths).read(np.arange(40))
+    assert f"row 7 of X, '{paths[7]}', cannot be read" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_skipping_lists_them(paths, kind):
+    damage, _ = BROKEN[kind]
+    damage(paths[7])
+    files = reader(paths, skip=True)
+    ((row, path, reason),) = files.unreadable()
+    assert (row, path) == (7, str(paths[7]))
+    assert reason
+    with pytest.raises(ValueError, match="row 7 of X"):
+        files.read(np.arange(6, 9))
+
+
+@pytest.mark.parametrize("value", [None, np.nan, pd.NA, 3, b"a.png"])
+def test_a_row_without_a_path(paths, value):
+    with pytest.raises(ValueError, match=r"row 2 of X, .*not a path"):
+        reader([*paths[:2], value])
+
+
+def test_no_file_can_be_read():
+    with pytest.raises(ValueError, match="None of the files in X can be read: there"):
+        reader([Path("a.png"), Path("b.png")], skip=True)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_decompression_bomb(paths, monkeypatch, factor):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32 // factor - 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match=r"row 0 .* more than PIL\.Image\.MAX"):
+            reader(paths)
+    assert not caught
+
+
+def test_a_file_that_changes_under_way(paths):
+    files = reader(paths, n_threads=1)
+    Image.new("RGB", (5, 5)).save(paths[3])
+    with pytest.raises(ValueError, match=r"row 3 of X.* become an image of shape \(5"):
+        files.read(np.arange(5))
+
+
+def test_sizes_are_listed(paths):
+    Image.new("RGB", (30, 20)).save(paths[3])
+    with pytest.raises(ValueError, match=r"\(32, 32\) \(39 images\), \(20, 30\) \(1 "):
+        door(paths)
+
+
+def test_different_sizes_are_resized(paths, photo_tiles):
+    Image.new("RGB", (30, 20)).save(paths[3])
+    images, spec = door(paths, size=(16, 16))
+    assert spec.shape == (16, 16, 3)
+    arrays, _ = door(list(photo_tiles[0]), size=(16, 16))
+    others = np.arange(40) != 3
+    np.testing.assert_array_equal(images[others], arrays[others])
+
+
+def test_gray_among_coloured(paths, photo_tiles):
+    gray = photo_tiles[0][3][..., 0]
+    Image.fromarray(gray).save(paths[3])
+    images, spec = door(paths)
+    np.testing.assert_array_equal(images[3], np.dstack([gray] * 3))
+    alone, _ = door([paths[3]], spec=spec)
+    np.testing.assert_array_equal(alone[0], images[3])
+    assert door([paths[3]])[1].channels == 1
+
+
+def test_coloured_where_gray_was_fitted(paths):
+    _, spec = door(paths[:2], color="gray")
+    with pytest.raises(ValueError, match="3 channels, but BaseEstimator was fitted on"):
+        door(paths[:2], spec=spec)
+
+
+def test_kinds_are_listed(paths):
+    Image.fromarray(np.zeros((32, 32), np.uint16)).save(paths[3])
+    with pytest.raises(ValueError, match=r"uint8 with 3 channels \(39\), uint16 with"):
+        door(paths)
+
+
+def test_number_of_cores():
+    assert n_cores() >= 1
