@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skvit._classifier import ViTClassifier
+    from skvit._images import load_image_folder
     from skvit._options import Architecture, Augment, ImageOptions, Recipe
     from skvit._patch_transformer import PatchTransformer
 
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "ViTClassifier",
     "__version__",
+    "load_image_folder",
 ]
 
 # Public name -> module that defines it. Imported on first use, so that the patches
@@ -29,6 +31,7 @@ _HOMES = {
     "PatchTransformer": "skvit._patch_transformer",
     "Recipe": "skvit._options",
     "ViTClassifier": "skvit._classifier",
+    "load_image_folder": "skvit._images",
 }
 
 

@@ -52,7 +52,7 @@ def test_all_is_complete():
     for module in walk_packages(skvit.__path__, "skvit."):
         import_module(module.name)
     found = {cls.__name__ for cls in estimators()} - INTERNAL
-    assert found | {"__version__"} == set(skvit.__all__)
+    assert found | {"__version__", "load_image_folder"} == set(skvit.__all__)
 
 
 def test_dir_lists_the_public_names():

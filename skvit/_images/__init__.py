@@ -2,6 +2,7 @@
 
 from skvit._images._check import check_images
 from skvit._images._convert import from_images, to_images
+from skvit._images._folder import load_image_folder
 from skvit._images._geometry import (
     check_pair,
     grid_shape,
@@ -27,6 +28,7 @@ __all__ = [
     "check_patches",
     "from_images",
     "grid_shape",
+    "load_image_folder",
     "pad_amounts",
     "patchify",
     "resolve_patch_size",
