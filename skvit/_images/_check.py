@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
+from skvit._images._datasets import is_dataset, open_dataset
 from skvit._images._forms import find_items, is_image
 from skvit._images._gather import gather_images, resize_stack
 from skvit._images._lazy import ImageReader, LazyImages
@@ -52,7 +53,9 @@ def check_images(
         Lists, tuples, memory maps, PyTorch's tensors, pandas' and polars' frames and
         whatever else NumPy can read are accepted; so are lists, tuples, arrays of
         objects, series and one-column frames of single images, which are arrays or
-        images of Pillow, or of paths of files that hold one image each.
+        images of Pillow, or of paths of files that hold one image each. Stored arrays
+        with a shape, a dtype and slices, such as those of HDF5 and Zarr, are taken for
+        what an array of their shape is.
     reset : bool
         Whether this is the input of `fit`.
     image_shape : tuple of int or None, default=None
@@ -71,8 +74,8 @@ def check_images(
     Returns
     -------
     images : ndarray or LazyImages of shape (n_samples, height, width, channels)
-        The values in their own dtype; a view of X wherever X is an array. Files are
-        read when the images are indexed, by batches.
+        The values in their own dtype; a view of X wherever X is an array. Files and
+        stored arrays are read when the images are indexed, by batches.
     spec : ImageSpec
         What one image is: the one given, if one was given.
 
@@ -100,9 +103,12 @@ def check_images(
         else "`image_shape` asks for"
     )
     items = find_items(X)
+    if is_dataset(X):
+        reader = open_dataset(X, channels, options, declared, spec, source)
+        return _read_lazily(estimator, reader, len(X), spec, reset=reset)
     if items is not None and not any(map(is_image, items)):
-        reader = FileReader(items, channels, options, declared or spec, source)
-        return _read_lazily(estimator, reader, len(items), reset=reset, spec=spec)
+        files = FileReader(items, channels, options, declared or spec, source)
+        return _read_lazily(estimator, files, len(items), spec, reset=reset)
     if items is not None:
         X, channels = gather_images(items, channels, options)
     X = to_array_like(X)
@@ -129,12 +135,11 @@ def _read_lazily(
     estimator: Any,
     reader: ImageReader,
     n_samples: int,
+    spec: ImageSpec | None,
     *,
     reset: bool,
-    spec: ImageSpec | None,
 ) -> tuple[LazyImages, ImageSpec]:
     """Return images that stay where they are, and what one of them is."""
-    found = ImageSpec(*reader.image_shape)
-    check_features(estimator, n_samples, found.n_features, reset=reset)
+    check_features(estimator, n_samples, reader.spec.n_features, reset=reset)
     images = LazyImages(reader, np.arange(n_samples))
-    return images, found if spec is None else spec
+    return images, reader.spec if spec is None else spec

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
+from skvit._images._options import ReadOptions
 from skvit._images._resize import Size, resize_image
+from skvit._images._shape import find_rows, find_stack
 from skvit._images._spec import ImageSpec
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -42,6 +44,55 @@ def check_values(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
+def open_dataset(
+    X: Any,
+    channels: str,
+    options: ReadOptions,
+    declared: ImageSpec | None,
+    fitted: ImageSpec | None,
+    source: str,
+) -> "SlicedReader":
+    """Return a reader of a stored array.
+
+    Parameters
+    ----------
+    X : object with a shape, a dtype and slices
+        Images in any form that an array of two to four axes can have.
+    channels : {"auto", "first", "last"}
+        Where they have their channels.
+    options : ReadOptions
+        The size to bring images to that do not come in flat rows.
+    declared, fitted : ImageSpec or None
+        What the images must be, if that is known.
+    source : str
+        Who says so, for the message.
+
+    Returns
+    -------
+    SlicedReader
+        A reader, which has read nothing yet.
+
+    Raises
+    ------
+    TypeError
+        If the array does not hold real numbers.
+    ValueError
+        If it is empty, its form cannot be told, or is not that of the known images.
+    """
+    if 0 in X.shape:
+        raise ValueError(f"X is a stored array of shape {X.shape}, which is empty.")
+    known = declared or fitted
+    if len(X.shape) == 2:
+        return SlicedReader(X, find_rows(X.shape[1], declared, fitted))
+    if options.size is None:
+        return SlicedReader(X, find_stack(X.shape, channels, known, source))
+    stored = find_stack(X.shape, channels, None, "")
+    reader = SlicedReader(X, stored, options.size, options.aspect)
+    if known is not None and known.shape != reader.spec.shape:
+        raise ValueError(f"X becomes images of {reader.spec}, but {source} {known}.")
+    return reader
+
+
 class SlicedReader:
     """Read the images of a stored array by slices of consecutive rows.
 
@@ -49,7 +100,7 @@ class SlicedReader:
     ----------
     dataset : ndarray or object with a shape, a dtype and slices
         The array, which need not know how to index with arrays.
-    spec : ImageSpec
+    stored : ImageSpec
         What one image is, in the form in which it is stored.
     size : tuple of int or None, default=None
         Height and width that images are brought to.
@@ -65,7 +116,7 @@ class SlicedReader:
     def __init__(
         self,
         dataset: Any,
-        spec: ImageSpec,
+        stored: ImageSpec,
         size: Size | None = None,
         aspect: str = "pad",
     ):
@@ -75,10 +126,10 @@ class SlicedReader:
                 f"X is a stored array of dtype {self.dtype}, not of real numbers."
             )
         self.dataset = dataset
-        self.spec = spec
+        self.stored = stored
         self.size = size
         self.aspect = aspect
-        self.image_shape = (*(size or spec.shape[:2]), spec.channels)
+        self.spec = stored if size is None else ImageSpec(*size, stored.channels)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the images of some rows, channels last.
@@ -95,7 +146,7 @@ class SlicedReader:
             parts = [np.asarray(self.dataset[run]) for run in consecutive(order[0])]
             values = np.concatenate(parts)[order[1]]
         check_values(values, f"X, between its rows {rows.min()} and {rows.max()},")
-        images = to_images(values, self.spec)
+        images = to_images(values, self.stored)
         if self.size is None:
             return images
         return np.stack([resize_image(i, self.size, self.aspect) for i in images])

@@ -13,7 +13,7 @@ from skvit._images._spec import ImageSpec
 class ImageReader(Protocol):
     """Where images come from."""
 
-    image_shape: tuple[int, int, int]
+    spec: ImageSpec
     dtype: np.dtype
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ class LazyImages:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Number of images, height, width and channels."""
-        return len(self.rows), *self.reader.image_shape
+        return len(self.rows), *self.reader.spec.shape
 
     @property
     def dtype(self) -> np.dtype:

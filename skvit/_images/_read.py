@@ -79,9 +79,9 @@ class FileReader:
         self._ahead: _Batch | None = None
         self._problems: dict[int, str] = {}
         self._files = self._open_all()
-        self.image_shape, self.dtype = self._common(known, source)
+        self.spec, self.dtype = self._common(known, source)
         self._cache = DecodedCache(
-            len(paths), self.image_shape, self.dtype, options.cache
+            len(paths), self.spec.shape, self.dtype, options.cache
         )
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -165,8 +165,8 @@ class FileReader:
 
     def _common(
         self, known: ImageSpec | None, source: str
-    ) -> tuple[tuple[int, int, int], np.dtype]:
-        """Return the shape and type that all images are read with.
+    ) -> tuple[ImageSpec, np.dtype]:
+        """Return the size and type that all images are read with.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class FileReader:
         found = ImageSpec(height, width, channels)
         if known is not None and found.shape != known.shape:
             raise ValueError(f"X holds files of {found}, but {source} {known}.")
-        return found.shape, dtype
+        return found, dtype
 
     def _depth(self, file: ImageFile, channels: int) -> int:
         """Return the channels of a file among others: gray pictures become coloured."""
@@ -203,7 +203,7 @@ class FileReader:
         held = self._cache.holds(rows)
         if held.all():
             return _Batch(rows, self._cache.take(rows))
-        batch = _Batch(rows, np.empty((len(rows), *self.image_shape), self.dtype))
+        batch = _Batch(rows, np.empty((len(rows), *self.spec.shape), self.dtype))
         batch.images[held] = self._cache.take(rows[held])
         missing = np.flatnonzero(~held)
         n_chunks = min(len(missing), _CHUNKS_PER_THREAD * self.n_threads)
@@ -235,9 +235,9 @@ class FileReader:
             if file is None:
                 raise ValueError(self._problems[row])
             image = read_file(
-                file, self.image_shape[2], options.size, options.aspect, self.order
+                file, self.spec.channels, options.size, options.aspect, self.order
             )
-            if image.shape != self.image_shape:
+            if image.shape != self.spec.shape:
                 raise ValueError(f"it has become an image of shape {image.shape}")
         except (ImportError, MemoryError):
             raise
