@@ -1,0 +1,61 @@
+"""One fitted estimator gives the same answers in many threads as in one."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from skvit import PatchTransformer
+
+N_THREADS = 8
+
+
+def in_threads(function, parts):
+    """Results of a function for several inputs, all threads starting at once."""
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return list(pool.map(function, parts))
+
+
+@pytest.fixture
+def parts(digits):
+    """Three times as many inputs as threads, of different lengths."""
+    return np.array_split(digits[0], 3 * N_THREADS - 1)
+
+
+def test_predictions(make_tiny, few_digits, parts):
+    clf = make_tiny().fit(*few_digits)
+    expected = [clf.predict_proba(part) for part in parts]
+    for results in (in_threads(clf.predict_proba, parts) for _ in range(3)):
+        for result, one in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(result, one)
+
+
+def test_first_predictions_of_a_loaded_estimator(make_tiny, few_digits, parts):
+    """The network is built by whichever thread comes first."""
+    import pickle
+
+    clf = make_tiny().fit(*few_digits)
+    expected = clf.predict_proba(parts[0])
+    loaded = pickle.loads(pickle.dumps(clf))
+    for result in in_threads(loaded.predict_proba, [parts[0]] * N_THREADS):
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_predictions_from_files(make_tiny, photo_tiles, tmp_path):
+    tiles, y = photo_tiles
+    paths = [tmp_path / f"{row}.npy" for row in range(len(tiles))]
+    for path, tile in zip(paths, tiles, strict=True):
+        np.save(path, tile)
+    clf = make_tiny().fit(tiles, y)
+    chunks = [paths[start : start + 10] for start in range(0, 31, 2)]
+    for result, start in zip(
+        in_threads(clf.predict_proba, chunks), range(0, 31, 2), strict=True
+    ):
+        expected = clf.predict_proba(tiles[start : start + 10])
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_patches(parts):
+    patches = PatchTransformer(2).fit(parts[0])
+    for result, part in zip(in_threads(patches.transform, parts), parts, strict=True):
+        np.testing.assert_array_equal(result, patches.transform(part))
