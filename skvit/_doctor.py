@@ -8,7 +8,7 @@ from skvit.exceptions import TrainingWarning
 
 _MIN_UPDATES = 100  # before that, a loss at chance is nothing unusual
 _AT_CHANCE = 0.99  # of the loss of the best constant prediction
-_GREW = 1.2  # final loss over the loss of the best constant prediction
+_GREW = 1.2  # final loss over the first epoch's and the best constant prediction's
 _SCALE = 200  # times larger or smaller than at fit: bytes against fractions
 _LOOKED_AT = 1_000  # images whose values are compared
 _MIN_IMAGES_TO_BE_DARK = 10  # fewer may all be dark by chance
@@ -39,13 +39,13 @@ def chance_loss(target, weight, n_classes, label_smoothing):
     return float(-(present * np.log(present)).sum())
 
 
-def check_training(loss, chance, n_updates, learning_rate):
+def check_training(losses, chance, n_updates, learning_rate):
     """Warn where a training has learned nothing; return whether it did so.
 
     Parameters
     ----------
-    loss : float
-        Mean loss of the last epoch.
+    losses : list of float
+        Mean loss of each epoch.
     chance : float
         Result of `chance_loss`.
     n_updates : int
@@ -61,13 +61,14 @@ def check_training(loss, chance, n_updates, learning_rate):
     Warns
     -----
     TrainingWarning
-        If the loss grew above that of a constant prediction, or is still there after
-        100 updates.
+        If the loss grew, beyond that of a constant prediction, or is still there
+        after 100 updates.
     """
     if chance == 0:
         return False
     advice = f"Use a smaller `learning_rate` than {learning_rate:g}"
-    if loss > _GREW * chance:
+    first, loss = losses[0], losses[-1]
+    if loss > _GREW * max(first, chance):
         _warn(
             f"The loss diverged: it ended at {loss:.3g}, above the {chance:.3g} of a "
             f"prediction that ignores the images. {advice}."

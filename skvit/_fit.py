@@ -278,8 +278,8 @@ def _examine(trained, plan, samples, few, logits):
     chance = chance_loss(
         samples.target, samples.weight, plan.n_classes, plan.label_smoothing
     )
-    loss = trained.history["train_loss"].iloc[-1]
-    if not check_training(loss, chance, updates, plan.learning_rate):
+    losses = trained.history["train_loss"].tolist()
+    if not check_training(losses, chance, updates, plan.learning_rate):
         check_collapse(logits.argmax(axis=1), few.target, updates)
 
 

@@ -41,16 +41,20 @@ def test_no_constant_prediction_beats_chance():
 )
 def test_a_loss_that_tells_of_failure_warns(loss, updates, message):
     with pytest.warns(TrainingWarning, match=message):
-        check_training(loss, 1.0, updates, 1e-3)
+        check_training([1.0, loss], 1.0, updates, 1e-3)
 
 
 @pytest.mark.parametrize(("loss", "updates"), [(0.999, 99), (0.5, 1000), (1.1, 5)])
 def test_a_loss_that_may_still_fall_is_silent(loss, updates):
-    check_training(loss, 1.0, updates, 1e-3)
+    check_training([1.0, loss], 1.0, updates, 1e-3)
+
+
+def test_a_loss_that_began_high_is_silent():
+    check_training([3.0, 2.0], 1.0, 5, 1e-3)
 
 
 def test_a_single_class_is_silent():
-    check_training(0.0, 0.0, 1000, 1e-3)
+    check_training([0.0], 0.0, 1000, 1e-3)
 
 
 def test_collapse_warns_unless_one_class_is_nearly_all():
