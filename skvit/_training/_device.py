@@ -94,9 +94,7 @@ def has_bfloat16_units(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def resolve_precision(
-    precision: str, device: torch.device, config: ViTConfig
-) -> str:
+def resolve_precision(precision: str, device: torch.device, config: ViTConfig) -> str:
     """Turn a precision parameter into the name of a floating-point type.
 
     Parameters
