@@ -27,17 +27,15 @@ def seconds_of(call):
 
 
 def describe_machine():
-    """Cores, instruction set, accelerator and versions, in one line."""
+    """Cores used, instruction set, accelerator and versions, in one line."""
     cores = (
         len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count()
     )
     instructions = torch.backends.cpu.get_cpu_capability()
-    parts = [
-        f"{cores} cores ({platform.machine()}, {instructions})",
-        f"{torch.get_num_threads()} threads",
-    ]
+    used = f"{torch.get_num_threads()} of {cores} cores"
+    parts = [f"{used} ({platform.machine()}, {instructions})"]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     versions = f"torch {torch.__version__}", f"Python {platform.python_version()}"

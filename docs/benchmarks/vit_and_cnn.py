@@ -103,9 +103,11 @@ def cost_table(sides, repeats):
 
 def machine_text(seeds):
     """Where and how often the numbers were measured."""
+    precision = str(training_dtype()).removeprefix("torch.")
     return (
-        f"Measured on {describe_machine()}; trained in {training_dtype()}; "
-        f"seeds averaged over: {seeds}."
+        f"Measured on {describe_machine()}.\n"
+        f"Training in {precision}; number of seeds that accuracies are averaged over: "
+        f"{seeds}."
     )
 
 
