@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from skvit._utils._optional import require
+from skvit._utils._optional import require, require_pillow
 
 _BITS_PER_SAMPLE = 258  # TIFF 6.0, section 8
+_MAX_BANDS = 64
 _BAND_AXES = "SCQIZTR"  # tifffile's letters for what is neither height nor width
 
 
@@ -23,12 +24,12 @@ def tiff_layout(path: str) -> tuple[tuple[int, int, int], np.dtype]:
     Raises
     ------
     ValueError
-        If it is no image of real numbers, or none of bands.
+        If it is no image of real numbers, or larger than Pillow allows.
     """
     tifffile = require("tifffile", "images", "Reading deep and multi-band TIFF files")
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
-        return _layout(series.axes, series.shape), _checked(series.dtype)
+        return _bounded(_layout(series.axes, series.shape)), _checked(series.dtype)
 
 
 def read_tiff(path: str) -> np.ndarray:
@@ -59,6 +60,23 @@ def _layout(axes: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return height, width, and the number of all bands."""
     height, width, *bands = (shape[at] for at in _order(axes))
     return height, width, prod(bands)
+
+
+def _bounded(layout: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return a size that a file may have, whatever its head says.
+
+    Raises
+    ------
+    ValueError
+        If it has more pixels than Pillow allows, or too many bands.
+    """
+    height, width, bands = layout
+    limit = require_pillow().MAX_IMAGE_PIXELS
+    if limit is not None and height * width > limit:
+        raise ValueError(f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {limit}")
+    if bands > _MAX_BANDS:
+        raise ValueError(f"it has {bands} bands; an image has at most {_MAX_BANDS}")
+    return layout
 
 
 def _checked(dtype: Any) -> np.dtype:

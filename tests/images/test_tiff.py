@@ -51,3 +51,18 @@ def test_complex_values_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 7), np.complex64))
     with pytest.raises(ValueError, match="not real numbers"):
         decode(tmp_path / "a.tif")
+
+
+def test_too_many_bands(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((65, 4, 4)), photometric="minisblack")
+    with pytest.raises(ValueError, match="65 bands; an image has at most 64"):
+        tiff_layout(str(tmp_path / "a.tif"))
+
+
+def test_decompression_bomb(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 4, 4)), photometric="minisblack")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 15)
+    with pytest.raises(
+        ValueError, match=r"more than PIL\.Image\.MAX_IMAGE_PIXELS = 15"
+    ):
+        tiff_layout(str(tmp_path / "a.tif"))
