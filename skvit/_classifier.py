@@ -142,7 +142,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         leaves the CPU only.
     precision : {"auto", "float32", "bfloat16", "float16", "float64"}, default="auto"
         Type of the matrix products. "auto" is bfloat16 where the device multiplies it
-        faster, otherwise float32. Probabilities always come from float32 or float64.
+        faster, otherwise float32; on a CPU it is float64 for tables. Probabilities
+        always come from float32 or float64.
     compile : bool, default=False
         Whether `torch.compile` prepares the network; worth its minutes in long runs.
     random_state : int, RandomState instance or None, default=None
@@ -213,7 +214,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     >>> digits = load_digits()
     >>> X_train, X_test, y_train, y_test = train_test_split(
     ...     digits.images, digits.target, random_state=0)
-    >>> clf = ViTClassifier(depth=2, max_epochs=5, random_state=0)
+    >>> clf = ViTClassifier(max_epochs=12, random_state=0)
     >>> clf.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
     """

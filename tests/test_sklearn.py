@@ -355,7 +355,7 @@ def test_cross_validation_is_the_same_in_any_number_of_jobs(
     make_tiny, digits, one_thread, n_jobs
 ):
     X, y = digits
-    clf = make_tiny(learning_rate=1e-2, max_epochs=8, batch_size=16)
+    clf = make_tiny(learning_rate=5e-3, max_epochs=16, batch_size=16)
     by_hand = []
     for fold in range(3):
         test = np.arange(300) % 3 == fold

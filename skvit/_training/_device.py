@@ -101,8 +101,8 @@ def resolve_precision(precision: str, device: torch.device, config: ViTConfig) -
     ----------
     precision : {"auto", "float32", "bfloat16", "float16", "float64"}
         "auto" takes bfloat16 where the device multiplies it faster and the network is
-        wide enough to gain from it, otherwise float32. Networks for tables, images one
-        pixel high, stay with float32 on a CPU.
+        wide enough to gain from it, otherwise float32. On a CPU, networks for tables,
+        images one pixel high, take float64, as scikit-learn's estimators do.
     device : torch.device
         Where the network runs.
     config : ViTConfig
@@ -119,20 +119,16 @@ def resolve_precision(precision: str, device: torch.device, config: ViTConfig) -
         If the device cannot compute in that type.
     """
     if precision == "auto":
-        gains = device.type != "cpu" or _gains_from_bfloat16(config)
-        return "bfloat16" if gains and has_bfloat16_units(device) else "float32"
+        if device.type == "cpu" and config.image_size[0] == 1:
+            return "float64"
+        wide = device.type != "cpu" or config.embed_dim >= _MIN_WIDTH_FOR_BFLOAT16
+        return "bfloat16" if wide and has_bfloat16_units(device) else "float32"
     if precision == "float64" and device.type == "mps":
         raise ValueError(
             "`precision`='float64' is not available on the device 'mps'; use "
             "'float32', or device='cpu'."
         )
     return precision
-
-
-def _gains_from_bfloat16(config: ViTConfig) -> bool:
-    """Say whether a CPU spends its time in the network's matrix products."""
-    is_table = config.image_size[0] == 1
-    return config.embed_dim >= _MIN_WIDTH_FOR_BFLOAT16 and not is_table
 
 
 def parameter_dtype(precision: str) -> torch.dtype:

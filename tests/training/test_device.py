@@ -105,7 +105,7 @@ def test_auto_takes_bfloat16_on_a_cpu_that_has_it_for_wide_networks(
     assert resolve_precision("auto", CPU, network(192)) == reduced
     assert resolve_precision("auto", CPU, network(32)) == "float32"
     table = network(192, image_size=(1, 16), patch_size=(1, 1))
-    assert resolve_precision("auto", CPU, table) == "float32"
+    assert resolve_precision("auto", CPU, table) == "float64"
 
 
 @pytest.mark.parametrize(
