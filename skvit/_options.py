@@ -41,8 +41,14 @@ class Architecture(OptionGroup):
         as a convolution, a stem of two overlapping convolutions, or shifted patch
         tokenization. "auto" takes "overlap" for images and "linear" for tables.
         Precomputed patches are always mapped linearly.
+    stem_width : int, default=64
+        Channels between the two convolutions of "overlap".
+    stem_convs : {1, 2}, default=2
+        Number of convolutions of "overlap".
     patch_norm : {"none", "before", "after", "both"}, default="none"
         Layer normalisation before or after the projection of the patches.
+    class_token : bool or None, default=None
+        Whether there is a class token; None for one only where `pool` is "token".
     pos_embed_token : bool, default=True
         Whether the class token has a position of its own.
     num_register_tokens : int, default=0
@@ -58,6 +64,9 @@ class Architecture(OptionGroup):
         Non-linearity of the feed-forward layers.
     norm_eps : float, default=1e-6
         Constant added to the variance in layer normalisation.
+    norm_after_pool : bool or None, default=None
+        Whether the last layer norm follows the pooling instead of preceding it; None
+        for that only where `pool` is "mean".
     layer_scale : float or None, default=None
         Initial value of a learned scale on each sublayer's output; None for no scale.
     drop_rate : float, default=0.0
@@ -95,7 +104,10 @@ class Architecture(OptionGroup):
 
     _parameter_constraints: dict = {
         "patch_embed": [StrOptions({"auto", "linear", "conv", "overlap", "shifted"})],
+        "stem_width": [Interval(Integral, 1, None, closed="left")],
+        "stem_convs": [Options(Integral, {1, 2})],
         "patch_norm": [StrOptions({"none", "before", "after", "both"})],
+        "class_token": ["boolean", None],
         "pos_embed_token": ["boolean"],
         "num_register_tokens": [Interval(Integral, 0, None, closed="left")],
         "qkv_bias": ["boolean"],
@@ -103,6 +115,7 @@ class Architecture(OptionGroup):
         "locality": ["boolean"],
         "activation": [StrOptions({"gelu", "gelu_tanh", "swiglu"})],
         "norm_eps": [_POSITIVE],
+        "norm_after_pool": ["boolean", None],
         "layer_scale": [_POSITIVE, None],
         "drop_rate": [_RATE],
         "attn_drop_rate": [_RATE],
@@ -116,7 +129,10 @@ class Architecture(OptionGroup):
         self,
         *,
         patch_embed="auto",
+        stem_width=64,
+        stem_convs=2,
         patch_norm="none",
+        class_token=None,
         pos_embed_token=True,
         num_register_tokens=0,
         qkv_bias=True,
@@ -124,6 +140,7 @@ class Architecture(OptionGroup):
         locality=False,
         activation="gelu",
         norm_eps=1e-6,
+        norm_after_pool=None,
         layer_scale=None,
         drop_rate=0.0,
         attn_drop_rate=0.0,
@@ -133,7 +150,10 @@ class Architecture(OptionGroup):
         init="auto",
     ):
         self.patch_embed = patch_embed
+        self.stem_width = stem_width
+        self.stem_convs = stem_convs
         self.patch_norm = patch_norm
+        self.class_token = class_token
         self.pos_embed_token = pos_embed_token
         self.num_register_tokens = num_register_tokens
         self.qkv_bias = qkv_bias
@@ -141,6 +161,7 @@ class Architecture(OptionGroup):
         self.locality = locality
         self.activation = activation
         self.norm_eps = norm_eps
+        self.norm_after_pool = norm_after_pool
         self.layer_scale = layer_scale
         self.drop_rate = drop_rate
         self.attn_drop_rate = attn_drop_rate

@@ -90,6 +90,32 @@ def test_network_of_a_sequence(resolved):
     assert config.patch_embed == "sequence"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("class_token", True),
+        ("norm_after_pool", False),
+        ("stem_width", 16),
+        ("stem_convs", 1),
+        ("pos_embed_token", False),
+        ("qkv_bias", False),
+        ("locality", True),
+        ("activation", "swiglu"),
+        ("norm_eps", 1e-5),
+        ("layer_scale", 0.1),
+        ("drop_rate", 0.1),
+        ("attn_drop_rate", 0.2),
+        ("patch_drop_rate", 0.3),
+        ("head_activation", "relu"),
+    ],
+)
+def test_each_switch_reaches_the_network(resolved, name, value):
+    spec = ImageSpec(8, 8, 1)
+    architecture = Architecture(**{name: value})
+    recipe = resolved(spec, pool="mean", architecture=architecture)
+    assert getattr(network_config(recipe, architecture, spec, 5), name) == value
+
+
 def test_plan_of_a_fit(resolved):
     recipe = resolved(
         ImageSpec(8, 8, 1), max_epochs=10, batch_size=64, augment=Augment(mixup=0.2)

@@ -12,6 +12,10 @@ CASES = {
     Architecture: {
         "patch_embed": (["auto", "linear", "conv", "overlap", "shifted"], ["con", 1]),
         "patch_norm": (["none", "before", "after", "both"], [None, "all"]),
+        "stem_width": ([1, 32], [0, 2.5]),
+        "stem_convs": ([1, 2], [0, 3]),
+        "class_token": ([None, True, False], ["yes"]),
+        "norm_after_pool": ([None, True, False], ["yes"]),
         "pos_embed_token": ([True, False], ["yes", None]),
         "num_register_tokens": ([0, 4], [-1, 1.0]),
         "qkv_bias": ([True, False], ["no"]),
