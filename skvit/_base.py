@@ -250,7 +250,14 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         device, precision, module = self._runtime_on_device()
         data = self._make_data(images, device, precision)
         n_views = self._options()["recipe"].test_views
-        return predict_logits(module, data, precision, n_views)
+        logits = predict_logits(module, data, precision, n_views)
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                "The network's outputs for X are not finite: values are too large "
+                f"for {precision}. They reached {self._value_scale:.3g} at fit; give X "
+                "in the same range."
+            )
+        return logits
 
     def summary(self):
         """Tell what the estimator has become, one fact to a line.

@@ -23,6 +23,7 @@ from skvit import (
 )
 from skvit._base import BaseViT
 from skvit._options import OptionGroup
+from skvit.exceptions import TrainingWarning
 
 COPIES = {
     "pickle": lambda clf, folder: pickle.loads(pickle.dumps(clf)),
@@ -462,3 +463,22 @@ def test_sequences_of_patches(make_tiny, few_digits):
     np.testing.assert_array_equal(clf.predict_proba(flat), clf.predict_proba(patches))
     with pytest.raises(ValueError, match=r"4 patches of 12 values.*4 patches of 16"):
         clf.predict(patches[..., :12])
+
+
+def test_values_beyond_single_precision_are_refused_at_predict(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y)
+    huge = X[:2].copy()
+    huge[0, 0, 0] = 1e38
+    with (
+        pytest.warns(TrainingWarning, match="Values reach"),
+        pytest.raises(ValueError, match="not finite: values are too large for float"),
+    ):
+        clf.predict_proba(huge)
+
+
+def test_long_doubles_are_doubles(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(X.astype(np.longdouble), y)
+    expected = make_tiny().fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(clf.predict_proba(X.astype(np.longdouble)), expected)

@@ -162,10 +162,10 @@ def test_both_networks_learn_in_the_time_given(colours, monkeypatch):
     ticks = itertools.count()  # a clock that passes a hundredth of a second per look
     clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 100)
     monkeypatch.setattr(_learning, "time", clock)
-    learners = _learning.learn_all(_learning.NETWORKS, *colours, seconds=1.5, seed=0)
+    learners = _learning.learn_all(_learning.NETWORKS, *colours, seconds=1, seed=0)
     for learner in learners.values():
         assert learner.score(*colours) > 0.7
-        assert learner.seconds >= 1.5
+        assert learner.seconds >= 1
 
 
 def test_every_section_of_the_page(colours):

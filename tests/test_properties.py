@@ -37,13 +37,20 @@ LAYOUTS = {
     "strided": lambda X: np.repeat(X, 2, axis=0)[::2],
     "read-only": lambda X: np.broadcast_to(X, X.shape),
 }
+
+
+def to_doubles(X):
+    """Return numbers that are longer than doubles as doubles, others as they are."""
+    return X.astype(np.float64) if X.dtype == np.longdouble else X
+
+
 CONTAINERS = {
     "array": lambda X: X,
     "list": np.ndarray.tolist,
     "list of arrays": list,
     "tuple of arrays": tuple,
     "series of arrays": lambda X: pd.Series(list(X)),
-    "tensor": lambda X: torch.tensor(X.tolist()),
+    "tensor": lambda X: torch.tensor(to_doubles(X).tolist()),
     "pandas": lambda X: pd.DataFrame(X.reshape(len(X), -1)),
     "polars": lambda X: pl.DataFrame(X.reshape(len(X), -1).tolist(), orient="row"),
 }

@@ -152,12 +152,14 @@ class ImageData(torch.utils.data.Dataset):
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
-    """Copy an array into a tensor of the same type.
+    """Copy an array into a tensor of the same type, or of doubles where it is longer.
 
     Its rows follow one another in memory, whatever the array's layout and byte order:
     convolutions choose their way by the layout, and round accordingly.
     """
     native = array.dtype.newbyteorder("=")
+    if native == np.longdouble:
+        native = np.dtype(np.float64)
     return torch.from_numpy(np.array(array, dtype=native, order="C"))
 
 
