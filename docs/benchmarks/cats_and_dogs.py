@@ -23,8 +23,16 @@ CLASSIFIERS = {
         num_heads=1,
         pool="token",
         architecture=Architecture(
-            patch_embed="linear", head_hidden=4, head_activation="relu"
+            patch_embed="linear",
+            head_hidden=4,
+            head_activation="relu",
+            # Drawn as small as by the default scheme, four ReLUs often all die.
+            init="jax",
         ),
+        # Chosen on a fifth of the training images held out.
+        max_epochs=60,
+        learning_rate=2e-3,
+        augment=None,
         random_state=0,
     ),
     "the default network": ViTClassifier(patch_size=4, random_state=0),
