@@ -198,8 +198,11 @@ def _check_finite(estimator: Any, array: np.ndarray) -> None:
     if array.dtype.kind != "f":
         return
     name = type(estimator).__name__
-    # scikit-learn 1.6 overlooks infinity in foreign byte order; 1.9 no longer does.
+    # scikit-learn 1.6 overlooks infinity in foreign byte order, and all in numbers
+    # longer than doubles; 1.9 no longer does.
     native = array.dtype.newbyteorder("=")
+    if native == np.longdouble:
+        native = np.dtype(np.float64)
     for block in iter_blocks(array.shape):
         values = array[block].astype(native, copy=False)
         assert_all_finite(values, estimator_name=name, input_name="X")
