@@ -133,6 +133,18 @@ def test_rollout_is_that_of_the_formulas(
     assert (rollout.sum((1, 2)) <= 1 + 1e-12).all()
 
 
+def test_equal_weights_are_discarded_together_or_not_at_all():
+    from skvit.inspection._attention import _step
+
+    heads = torch.tensor([[[[0.5, 0.2, 0.3], [0.2, 0.6, 0.2], [0.1, 0.1, 0.8]]]])
+    kept = torch.tensor([[0.5, 0.2, 0.3], [0.2, 0.6, 0.2], [0.0, 0.0, 0.8]])
+    flow = kept + torch.eye(3)
+    torch.testing.assert_close(
+        _step(heads.double(), "mean", 0.4)[0],
+        (flow / flow.sum(1, keepdim=True)).double(),
+    )
+
+
 @pytest.mark.parametrize("pool", ["token", "seqpool"])
 def test_batches_change_nothing(make_classifier, images, pool, monkeypatch):
     clf = make_classifier(pool, 1)
