@@ -158,7 +158,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Class labels, in the order of the columns of `predict_proba`.
     n_features_in_ : int
         Number of values per image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, where X was a data frame with names that are all strings.
     image_shape_ : tuple of int
         Height, width and number of channels of the training images.

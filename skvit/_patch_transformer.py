@@ -78,7 +78,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         Number of patches below and beside one another.
     n_features_in_ : int
         Number of values in one image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns seen in `fit`, if X had names that are all strings.
 
     See Also
