@@ -17,12 +17,17 @@ _TENSORS_PER_BLOCK = 12  # of the tokens' size, alive at once in a block
 _MAX_BATCH = 4096
 
 
-def batch_size_for(module: VisionTransformer, device: torch.device) -> int:
-    """Return how many images to predict at once, by the memory that one takes."""
+def batch_size_for(
+    module: VisionTransformer, device: torch.device, n_maps: int = 0
+) -> int:
+    """Return how many images to predict at once, by the memory that one takes.
+
+    `n_maps` is how many layers' attention weights are held besides.
+    """
     config = module.config
     tokens = module.num_patches + module.num_prefix_tokens
     numbers = tokens * (config.embed_dim * _TENSORS_PER_BLOCK)
-    numbers += config.num_heads * tokens * tokens
+    numbers += (1 + n_maps) * config.num_heads * tokens * tokens
     budget = _ACTIVATION_BYTES * (1 if device.type == "cpu" else _ACCELERATOR_FACTOR)
     return max(1, min(_MAX_BATCH, budget // (4 * numbers)))
 

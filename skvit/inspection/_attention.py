@@ -102,7 +102,7 @@ def attention_maps(clf, X, *, layers=None, heads=None, queries=None, upsample=Fa
         weights = pooling_weights(config, record, maps)
         return (weights[:, None, None, None] @ maps)[:, :, :, 0]
 
-    maps = network.over_batches(compute, n_kept=2 * len(layers))
+    maps = network.over_batches(compute, n_maps=2 * len(layers))
     if not upsample:
         return maps
     return finish(maps[..., config.num_prefix_tokens :], config, upsample)
@@ -196,7 +196,7 @@ def attention_rollout(
             rows = rows @ _step(record[name], head_fusion, discard_ratio)
         return rows[:, 0] if tokens is None else rows
 
-    rows = network.over_batches(compute, n_kept=2 * config.depth)
+    rows = network.over_batches(compute, n_maps=2 * config.depth)
     if tokens is None or upsample:
         return finish(rows[..., config.num_prefix_tokens :], config, upsample)
     return rows

@@ -85,18 +85,19 @@ class OpenNetwork:
         with torch.inference_mode():
             return self.forward(self.data.inputs(part), *patterns)[1]
 
-    def over_batches(self, compute, n_kept=0):
+    def over_batches(self, compute, *, n_maps=0, n_graphs=0):
         """Return what `compute` gives for all images, in the weights' precision.
 
-        `n_kept` is how many layers' worth of tensors are held at once.
+        `n_maps` and `n_graphs` are how many layers' attention weights, and how many
+        layers' worth of all tensors, are held at once.
         """
 
         def compute_exactly(part):
             with autocast("float32", self.data.device):
                 return compute(part)
 
-        size = batch_size_for(self.module, self.data.device) // (1 + n_kept)
-        return over_batches(compute_exactly, self.data, max(1, size))
+        size = batch_size_for(self.module, self.data.device, n_maps)
+        return over_batches(compute_exactly, self.data, max(1, size // (1 + n_graphs)))
 
     def log_probabilities(self, images, codes):
         """Return the log-probability of one class for each image, (batch,)."""

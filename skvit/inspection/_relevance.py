@@ -89,7 +89,7 @@ def attention_relevance(clf, X, target=None, *, upsample=False):
         return rows[:, 0, config.num_prefix_tokens :]
 
     # The graph of a layer holds about four times what a forward pass through it does.
-    relevance = network.over_batches(compute, n_kept=4 * config.depth)
+    relevance = network.over_batches(compute, n_graphs=4 * config.depth)
     return finish(relevance, config, upsample)
 
 

@@ -105,6 +105,7 @@ def test_batches_shrink_as_images_cost_more(make_module):
     accelerator = torch.device("cuda")
     assert batch_size_for(wide, accelerator) > batch_size_for(wide, CPU)
     assert batch_size_for(small, accelerator) == 4096
+    assert batch_size_for(wide, CPU, 8) < batch_size_for(wide, CPU)
 
 
 @pytest.mark.parametrize(("n_views", "atol"), [(1, 1e-13), (5, 1e-12), (9, 1e-12)])
