@@ -1,5 +1,9 @@
 """How Sphinx builds these pages: sphinx-build -W --keep-going docs docs/_build."""
 
+from pathlib import Path
+
+from docutils import nodes
+
 # The gallery looks up what the examples import, in no order of theirs.
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - see above
 
@@ -43,6 +47,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_title = "skvit"
+html_favicon = "_static/skvit.svg"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["skvit.css"]
@@ -56,6 +61,16 @@ def skip_foreign(app, what, name, value, skip, options):
     return skip or not home.startswith("skvit")
 
 
+def tell_thumbnails(app, doctree, page):
+    """Give the gallery's thumbnails the title of their example as alternative text."""
+    for image in doctree.findall(nodes.image):
+        if not image.get("alt"):
+            stem = Path(image["uri"]).stem
+            example = stem.removeprefix("sphx_glr_").removesuffix("_thumb")
+            image["alt"] = app.env.titles[f"auto_examples/{example}"].astext()
+
+
 def setup(app):
     """Connect what Sphinx asks for."""
     app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("doctree-resolved", tell_thumbnails)
