@@ -35,7 +35,7 @@ print(f"mean accuracy: {scores.mean():.3f}\n")
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 search = GridSearchCV(
     ViTClassifier(max_epochs=10, random_state=0),
-    {"patch_size": [2, 4], "depth": [2, 4]},
+    {"patch_size": [2, 3], "depth": [2, 4]},
     cv=3,
 )
 search.fit(X_train, y_train)

@@ -28,7 +28,7 @@ small = {"embed_dim": 32, "max_epochs": 6, "random_state": 0}
 # The classifier cuts the patches itself.
 
 flat = GridSearchCV(
-    ViTClassifier(**small), {"patch_size": [2, 4], "depth": [1, 2]}, cv=2
+    ViTClassifier(**small), {"patch_size": [2, 3], "depth": [1, 2]}, cv=2
 ).fit(X, y)
 print(flat.best_params_)
 
@@ -42,7 +42,7 @@ pipeline = Pipeline(
     ]
 )
 piped = GridSearchCV(
-    pipeline, {"patches__patch_size": [2, 4], "vit__depth": [1, 2]}, cv=2
+    pipeline, {"patches__patch_size": [2, 3], "vit__depth": [1, 2]}, cv=2
 ).fit(X, y)
 print(piped.best_params_)
 
@@ -51,7 +51,7 @@ print(piped.best_params_)
 
 halving = HalvingGridSearchCV(
     ViTClassifier(embed_dim=32, random_state=0),
-    {"patch_size": [2, 4], "depth": [1, 2]},
+    {"patch_size": [2, 3], "depth": [1, 2]},
     resource="max_epochs",
     min_resources=2,
     max_resources=8,

@@ -12,6 +12,8 @@ _GREW = 1.2  # final loss over the first epoch's and the best constant predictio
 _SCALE = 200  # times larger or smaller than at fit: bytes against fractions
 _LOOKED_AT = 1_000  # images whose values are compared
 _MIN_IMAGES_TO_BE_DARK = 10  # fewer may all be dark by chance
+_MIN_TOKENS = 9  # with fewer there is little for attention to compare
+_MIN_IMAGES_FOR_TOKENS = 200
 
 
 def chance_loss(target, weight, n_classes, label_smoothing):
@@ -107,6 +109,32 @@ def check_collapse(predicted, target, n_updates):
             "Predictions collapsed to one class for all training images looked at. "
             "Use a smaller `learning_rate`, or class_weight='balanced' where one class "
             "is far more frequent than the others."
+        )
+
+
+def check_tokens(patch_size, n_tokens, n_samples):
+    """Warn where the patches that were asked for are too large for their images.
+
+    Parameters
+    ----------
+    patch_size : tuple of int
+        Patch height and width that the user chose.
+    n_tokens : int
+        Patches of an image.
+    n_samples : int
+        Training images.
+
+    Warns
+    -----
+    TrainingWarning
+        If 200 images or more are cut into fewer than 9 patches.
+    """
+    if n_tokens < _MIN_TOKENS and n_samples >= _MIN_IMAGES_FOR_TOKENS:
+        height, width = patch_size
+        _warn(
+            f"Patches of {height} x {width} pixels cut an image into {n_tokens} only; "
+            f"a Vision Transformer learns from comparing many, at least {_MIN_TOKENS}. "
+            "Use a smaller `patch_size`, or 'auto'."
         )
 
 

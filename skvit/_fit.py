@@ -10,6 +10,7 @@ import torch
 from skvit._doctor import (
     chance_loss,
     check_collapse,
+    check_tokens,
     check_training,
     value_scale,
 )
@@ -169,6 +170,8 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     config = network_config(
         draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
     )
+    if draft.image_spec_.kind == "image" and draft.patch_size != "auto":
+        check_tokens(config.patch_size, config.num_patches, len(samples.images))
     device = resolve_device(draft.device)
     precision = resolve_precision(draft.precision, device, config)
     module = _make_module(draft, config, device, precision, run)

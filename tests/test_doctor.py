@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import entropy
 
 from skvit import ViTClassifier
-from skvit._doctor import chance_loss, check_collapse, check_scale, check_training
+from skvit._doctor import (
+    chance_loss,
+    check_collapse,
+    check_scale,
+    check_tokens,
+    check_training,
+)
 from skvit.exceptions import TrainingWarning
 
 
@@ -66,6 +72,13 @@ def test_collapse_warns_unless_one_class_is_nearly_all():
     check_collapse(np.zeros(10), np.array([0] * 9 + [1]), 100)
 
 
+def test_few_tokens_warn_where_there_are_images_to_learn_from():
+    with pytest.warns(TrainingWarning, match="Patches of 4 x 3 pixels .* into 8 only"):
+        check_tokens((4, 3), 8, 200)
+    check_tokens((4, 3), 9, 200)
+    check_tokens((4, 3), 8, 199)
+
+
 @pytest.mark.parametrize("factor", [1 / 255, 255])
 def test_bytes_against_fractions_warn(factor):
     images = np.random.default_rng(0).uniform(0, 1, size=(20, 4, 4, 1))
@@ -86,6 +99,17 @@ def test_the_classifier_tells_of_unlearnable_labels(digits):
     )
     with pytest.warns(TrainingWarning, match=r"Nothing was learned in 140 updates"):
         hopeless.fit(X[:200], y)
+
+
+def test_the_classifier_tells_of_patches_that_the_user_chose_too_large(digits):
+    X, y = digits
+    clf = ViTClassifier(patch_size=4, embed_dim=8, depth=1, max_epochs=1)
+    with pytest.warns(TrainingWarning, match="cut an image into 4 only"):
+        clf.fit(X[:200], y[:200])
+    clf.fit(X[:199], y[:199])
+    clf.set_params(patch_size="auto").fit(X[:200], y[:200])
+    rows = X[:200].reshape(200, -1)[:, :20]  # a table, whose patches are no images
+    clf.set_params(patch_size=10).fit(rows, y[:200])
 
 
 def test_the_classifier_tells_of_another_range(digits):
