@@ -249,6 +249,9 @@ class Augment(OptionGroup):
         Whether half of the images are mirrored left to right.
     color : float, default=0.0
         Strength of random changes of brightness, contrast and saturation.
+    operations : int, default=0
+        Number of operations on each image's values, drawn as in RandAugment [3]_ from
+        softening, sharpening, posterizing, solarizing, graying and none.
     erase : float, default=0.0
         Probability that a random rectangle of an image is replaced by the mean.
     mixup : float, default=0.0
@@ -267,6 +270,8 @@ class Augment(OptionGroup):
     .. [1] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018,
        arXiv:1710.09412.
     .. [2] S. Yun et al., "CutMix", ICCV 2019, arXiv:1905.04899.
+    .. [3] E. D. Cubuk et al., "RandAugment: Practical Automated Data Augmentation
+       with a Reduced Search Space", NeurIPS 2020, arXiv:1909.13719.
 
     Examples
     --------
@@ -282,6 +287,7 @@ class Augment(OptionGroup):
         "scale": [_RATE],
         "flip": ["boolean"],
         "color": [_RATE],
+        "operations": [Interval(Integral, 0, None, closed="left")],
         "erase": [Interval(Real, 0, 1, closed="both")],
         "mixup": [_NON_NEGATIVE],
         "cutmix": [_NON_NEGATIVE],
@@ -295,6 +301,7 @@ class Augment(OptionGroup):
         scale=0.0,
         flip=False,
         color=0.0,
+        operations=0,
         erase=0.0,
         mixup=0.0,
         cutmix=0.0,
@@ -304,6 +311,7 @@ class Augment(OptionGroup):
         self.scale = scale
         self.flip = flip
         self.color = color
+        self.operations = operations
         self.erase = erase
         self.mixup = mixup
         self.cutmix = cutmix

@@ -232,5 +232,5 @@ def _resolve_augment(augment, spec, n_samples):
 _PRESETS = {
     "light": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.1},
     "photo": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.2, "flip": True}
-    | {"color": 0.3},
+    | {"color": 0.3, "operations": 1},
 }

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skvit._training._operations import apply_operations
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -18,6 +20,8 @@ class Augmentation:
         Strengths; 0 switches a variation off. `rotate` is in degrees.
     flip : bool
         Whether half of the images are mirrored.
+    operations : int
+        Operations on each image's values.
     """
 
     shift: float = 0.0
@@ -25,6 +29,7 @@ class Augmentation:
     scale: float = 0.0
     flip: bool = False
     color: float = 0.0
+    operations: int = 0
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -53,6 +58,8 @@ class Augmentation:
             images = self._move(images, generator)
         if self.color:
             images = vary_color(images, self.color, generator)
+        if self.operations:
+            images = apply_operations(images, self.operations, generator)
         if self.erase:
             images = erase_rectangles(images, self.erase, generator)
         return images
