@@ -3,12 +3,13 @@
 import tempfile
 from math import prod
 from os import PathLike
+from threading import Lock
 
 import numpy as np
 
 
 class DecodedCache:
-    """Keep the first images, as many as fit.
+    """Keep the first images, as many as fit, of one shape and type.
 
     Which ones are kept does not change, so that each lies at its own row.
 
@@ -16,32 +17,41 @@ class DecodedCache:
     ----------
     n_images : int
         Number of all images.
-    image_shape : tuple of int
-        Height, width and channels.
-    dtype : dtype
-        Type of the numbers.
     room : int, str or path
         Memory in bytes; or a directory, where all images are kept in a file without a
         name, which is gone when the cache is.
     """
 
-    def __init__(
-        self,
-        n_images: int,
-        image_shape: tuple[int, ...],
-        dtype: np.dtype,
-        room: int | str | PathLike,
-    ):
-        size = prod(image_shape) * dtype.itemsize
-        if isinstance(room, str | PathLike):
-            with tempfile.TemporaryFile(dir=str(room), prefix="skvit-") as file:
-                self._images: np.ndarray = np.memmap(
-                    file, dtype, "w+", shape=(n_images, *image_shape)
-                )
+    def __init__(self, n_images: int, room: int | str | PathLike):
+        self._room = room
+        self._images: np.ndarray = np.empty(0, np.uint8)  # of no shape yet
+        self._held = np.zeros(n_images, dtype=bool)
+        self._lock = Lock()
+
+    def settle(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """Make room for images of a shape and type, and forget all others."""
+        if self._takes(shape, dtype):
+            return
+        self._held[:] = False
+        n_images, size = len(self._held), prod(shape) * dtype.itemsize
+        if isinstance(self._room, str | PathLike):
+            with tempfile.TemporaryFile(dir=str(self._room), prefix="skvit-") as file:
+                self._images = np.memmap(file, dtype, "w+", shape=(n_images, *shape))
         else:
             # Memory is taken only when an image is written to it.
-            self._images = np.empty((min(n_images, room // size), *image_shape), dtype)
-        self._held = np.zeros(n_images, dtype=bool)
+            n_images = min(n_images, self._room // size)
+            self._images = np.empty((n_images, *shape), dtype)
+
+    def _takes(self, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Say whether the images kept are of that shape and type."""
+        return self._images.shape[1:] == shape and self._images.dtype == dtype
+
+    def wants(self, row: int, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+        """Say whether an image would be kept; the first one asked for decides."""
+        with self._lock:
+            if self._images.ndim == 1:
+                self.settle(shape, dtype)
+        return row < len(self._images) and self._takes(shape, dtype)
 
     def holds(self, rows: np.ndarray) -> np.ndarray:
         """Say of each row whether its image is here."""
@@ -53,6 +63,6 @@ class DecodedCache:
 
     def put(self, row: int, image: np.ndarray) -> None:
         """Keep an image if there is room for its row."""
-        if row < len(self._images):
+        if self.wants(row, image.shape, image.dtype):
             self._images[row] = image
             self._held[row] = True

@@ -2,7 +2,9 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from skvit._utils._optional import require_pillow
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 _ORIENTATION = 0x0112  # Exif 2.3, section 4.6.4
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Windows would change line ends; without the second, a pipe would wait for a writer.
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_WHOLE = 2**16  # bytes up to which a file is read at once, which spares many calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,6 @@ class ImageFile:
 
     Parameters
     ----------
-    path : str
-        Where it is.
     height, width, channels : int
         Size as decoded, turned upright.
     dtype : dtype
@@ -39,7 +42,6 @@ class ImageFile:
         How it is to be turned, by its tag.
     """
 
-    path: str
     height: int
     width: int
     channels: int
@@ -48,7 +50,12 @@ class ImageFile:
     orientation: int = 1
 
 
-def open_file(path: str, color: str, channels: str) -> ImageFile:
+def open_file(
+    path: str,
+    color: str,
+    channels: str,
+    on_picture: Callable[[ImageFile, Any], None] | None = None,
+) -> ImageFile:
     """Read the head of a file.
 
     Parameters
@@ -59,6 +66,9 @@ def open_file(path: str, color: str, channels: str) -> ImageFile:
         Channels that pictures of 8 bits are read with.
     channels : {"auto", "first", "last"}
         Where arrays have their channels.
+    on_picture : callable or None, default=None
+        Gets what the file holds and, while it is open, Pillow's image of it, which
+        `read_picture` decodes. Not called where Pillow does not read the file.
 
     Returns
     -------
@@ -72,25 +82,35 @@ def open_file(path: str, color: str, channels: str) -> ImageFile:
     """
     if "://" in path:
         raise ValueError("it is a URL, and nothing is ever fetched: download it first")
-    status = os.stat(path)  # noqa: PTH116 - a Path for each file would double the time
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is not a regular file")
-    if not status.st_size:
-        raise ValueError("it is empty")
     if path.lower().endswith(".npy"):
-        return _array_file(path, "npy", *_array_layout(_map(path), channels))
-    return _picture(path, color)
+        _check_status(os.stat(path))  # noqa: PTH116 - a Path would double the time
+        return _array_file("npy", *_array_layout(_map(path), channels))
+    picture = _open_picture(path)
+    if picture is None:
+        return _array_file("tiff", *tiff_layout(path))
+    with picture:
+        file = _picture_file(picture, color)
+        if on_picture is not None:
+            on_picture(file, picture)
+        return file
 
 
 def read_file(
-    file: ImageFile, channels: int, size: Size | None, aspect: str, order: str
+    path: str,
+    file: ImageFile,
+    channels: int,
+    size: Size | None,
+    aspect: str,
+    order: str,
 ) -> np.ndarray:
     """Decode a file.
 
     Parameters
     ----------
+    path : str
+        Where it is.
     file : ImageFile
-        Which one.
+        What it holds.
     channels : int
         Number of channels of the result.
     size : tuple of int or None
@@ -106,48 +126,132 @@ def read_file(
         The pixels in the type that the file has.
     """
     if file.decoder == "pillow":
-        image = _decode(file, channels, size, aspect)
-    elif file.decoder == "tiff":
-        image = check_values(read_tiff(file.path), "it")
+        with require_pillow().open(_source(path), formats=FORMATS) as picture:
+            return read_picture(picture, file, channels, size, aspect)
+    if file.decoder == "tiff":
+        image = check_values(read_tiff(path), "it")
     else:
-        image = check_values(_channels_last(_map(file.path), order), "it")
-    image = image.astype(file.dtype, copy=False)  # in the machine's byte order
+        image = check_values(_channels_last(_map(path), order), "it")
+    return _finish(image, file, size, aspect)
+
+
+def read_picture(
+    picture: Any, file: ImageFile, channels: int, size: Size | None, aspect: str
+) -> np.ndarray:
+    """Decode what Pillow has opened, a large JPEG at a smaller size.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        The open file; the rest as for `read_file`.
+    file : ImageFile
+        What it holds.
+    channels : int
+        Number of channels of the result.
+    size : tuple of int or None
+        Height and width to bring it to.
+    aspect : {"pad", "stretch"}
+        What happens where the sides have another proportion.
+
+    Returns
+    -------
+    ndarray of shape (height, width, channels)
+        The pixels in the type that the file has, turned upright.
+    """
+    if size is not None and picture.format in {"JPEG", "MPO"}:
+        sides = inner_size((file.height, file.width), size, aspect)
+        # Twice the size, so that the filter still has pixels to average over.
+        height, width = 2 * sides[0], 2 * sides[1]
+        turned = file.orientation > 4
+        picture.draft(None, (height, width) if turned else (width, height))
+    pixels = _upright(pillow_to_array(picture, channels), file.orientation)
+    return _finish(pixels, file, size, aspect)
+
+
+def _finish(
+    image: np.ndarray, file: ImageFile, size: Size | None, aspect: str
+) -> np.ndarray:
+    """Return an image in the machine's byte order, at the size asked for."""
+    image = image.astype(file.dtype, copy=False)
     return image if size is None else resize_image(image, size, aspect)
 
 
-def _picture(path: str, color: str) -> ImageFile:
-    """Read the head of a picture with Pillow, or as it is where Pillow would not.
+def _check_status(status: os.stat_result) -> None:
+    """Raise unless there is something to read.
+
+    Raises
+    ------
+    ValueError
+        If it is no file, or is empty.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if not status.st_size:
+        raise ValueError("it is empty")
+
+
+def _source(path: str) -> str | BytesIO:
+    """Return all bytes of a small file, or else its path.
+
+    Raises
+    ------
+    ValueError
+        If it is no file, or is empty.
+    """
+    descriptor = os.open(path, _READ)
+    try:
+        status = os.fstat(descriptor)
+        _check_status(status)
+        if status.st_size > _WHOLE:
+            return path
+        return BytesIO(os.read(descriptor, status.st_size))
+    finally:
+        os.close(descriptor)
+
+
+def _open_picture(path: str) -> Any | None:
+    """Open a file with Pillow, unless it is a TIFF of which Pillow would lose a part.
+
+    Raises
+    ------
+    UnidentifiedImageError
+        If it is no image at all.
+    """
+    Image = require_pillow()
+    try:
+        picture = Image.open(_source(path), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if _is_tiff(path):
+            return None
+        raise
+    if picture.format == "TIFF" and needs_tifffile(picture):
+        picture.close()
+        return None
+    return picture
+
+
+def _picture_file(picture: Any, color: str) -> ImageFile:
+    """Describe a picture that Pillow has opened.
 
     Raises
     ------
     ValueError
         If Pillow would keep 8 of its 16 bits.
     """
-    Image = require_pillow()
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.format == "TIFF" and needs_tifffile(image):
-                return _array_file(path, "tiff", *tiff_layout(path))
-            _check_depth(image)
-            orientation = _orientation(image)
-            width, height = image.size
-            if orientation > 4:  # a quarter turn
-                width, height = height, width
-            depth = pillow_channels(image.mode, color)
-            dtype = pillow_dtype(image.mode)
-            return ImageFile(path, height, width, depth, dtype, "pillow", orientation)
-    except Image.UnidentifiedImageError:
-        if not _is_tiff(path):
-            raise
-        return _array_file(path, "tiff", *tiff_layout(path))
+    _check_depth(picture)
+    orientation = _orientation(picture)
+    width, height = picture.size
+    if orientation > 4:  # a quarter turn
+        width, height = height, width
+    channels = pillow_channels(picture.mode, color)
+    dtype = pillow_dtype(picture.mode)
+    return ImageFile(height, width, channels, dtype, "pillow", orientation)
 
 
-def _array_file(
-    path: str, decoder: str, shape: tuple[int, ...], dtype: np.dtype
-) -> ImageFile:
+def _array_file(decoder: str, shape: tuple[int, ...], dtype: np.dtype) -> ImageFile:
     """Describe a file that is read as an array of (height, width, channels)."""
     height, width, channels = shape
-    return ImageFile(path, height, width, channels, dtype, decoder)
+    return ImageFile(height, width, channels, dtype, decoder)
 
 
 def _is_tiff(path: str) -> bool:
@@ -178,22 +282,6 @@ def _orientation(image: Any) -> int:
         return 1
     orientation = image.getexif().get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
-
-
-def _decode(
-    file: ImageFile, channels: int, size: Size | None, aspect: str
-) -> np.ndarray:
-    """Return the pixels of a picture, of a large JPEG at a smaller size."""
-    Image = require_pillow()
-    with Image.open(file.path, formats=FORMATS) as image:
-        if size is not None and image.format in {"JPEG", "MPO"}:
-            sides = inner_size((file.height, file.width), size, aspect)
-            # Twice the size, so that the filter still has pixels to average over.
-            height, width = 2 * sides[0], 2 * sides[1]
-            turned = file.orientation > 4
-            image.draft(None, (height, width) if turned else (width, height))
-        pixels = pillow_to_array(image, channels)
-    return _upright(pixels, file.orientation)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -6,18 +6,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from skvit._images._cache import DecodedCache
-from skvit._images._files import FORMATS, ImageFile, open_file, read_file
+from skvit._images._files import (
+    FORMATS,
+    ImageFile,
+    open_file,
+    read_file,
+    read_picture,
+)
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
 _CHUNKS_PER_THREAD = 4  # so that a thread with small images need not wait for another
+_HEADS = 64  # files that a thread opens at a time: handing over each costs as much
+_SMALL = 2**14  # pixels, up to which opening a file again costs more than decoding it
 
 
 @dataclass
@@ -78,11 +88,10 @@ class FileReader:
         self._pool = ThreadPoolExecutor(self.n_threads, "skvit-read")
         self._ahead: _Batch | None = None
         self._problems: dict[int, str] = {}
+        self._cache = DecodedCache(len(paths), options.cache)
         self._files = self._open_all()
         self.spec, self.dtype = self._common(known, source)
-        self._cache = DecodedCache(
-            len(paths), self.spec.shape, self.dtype, options.cache
-        )
+        self._cache.settle(self.spec.shape, self.dtype)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the images of some rows.
@@ -106,8 +115,9 @@ class FileReader:
 
     def unreadable(self) -> list[tuple[int, str, str]]:
         """Decode all files; return row, path and reason of each that cannot be."""
-        rows = (row for row in range(len(self.paths)) if row not in self._problems)
-        tried = self._pool.map(self._try, rows)
+        rows = np.flatnonzero(~self._cache.holds(np.arange(len(self.paths))))
+        untried = (row for row in rows.tolist() if row not in self._problems)
+        tried = self._pool.map(self._try, untried)
         found = {row: reason for row, reason in tried if reason is not None}
         problems = sorted((self._problems | found).items())
         return [(row, str(self.paths[row]), reason) for row, reason in problems]
@@ -126,10 +136,13 @@ class FileReader:
             bomb = require_pillow().DecompressionBombWarning
             warnings.simplefilter("error", bomb)
             files: list[ImageFile | None] = []
-            for row, file in enumerate(self._pool.map(self._open, self.paths)):
+            known: dict[ImageFile, ImageFile] = {}  # one object for all that are alike
+            for row, file in enumerate(self._open_by_chunks()):
                 if isinstance(file, Exception):
                     self._note(row, file)
-                files.append(None if isinstance(file, Exception) else file)
+                    files.append(None)
+                else:
+                    files.append(known.setdefault(file, file))
         if len(self._problems) == len(files):
             reasons = "; ".join(list(self._problems.values())[:3])
             raise ValueError(f"None of the files in X can be read: {reasons}.")
@@ -147,14 +160,32 @@ class FileReader:
         if not self.options.skip:
             raise self._refusal(row, error) from error
 
-    def _open(self, path: Any) -> ImageFile | Exception:
+    def _open_by_chunks(self) -> Iterable[ImageFile | Exception]:
+        """Open all files in the threads; yield what `_open` returns of each."""
+        rows = range(len(self.paths))
+        chunks = [rows[start : start + _HEADS] for start in rows[::_HEADS]]
+        opened = self._pool.map(lambda chunk: list(map(self._open, chunk)), chunks)
+        return chain.from_iterable(opened)
+
+    def _open(self, row: int) -> ImageFile | Exception:
         """Read the head of a file, or return what went wrong."""
         try:
-            return open_file(checked_path(path), self.options.color, self.order)
+            path = checked_path(self.paths[row])
+            keep = partial(self._keep_small, row)
+            return open_file(path, self.options.color, self.order, keep)
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # decoders raise anything on broken files
             return error
+
+    def _keep_small(self, row: int, file: ImageFile, picture: Any) -> None:
+        """Decode a small picture while it is open, if it can be kept."""
+        size, aspect = self.options.size, self.options.aspect
+        shape = (*(size or (file.height, file.width)), file.channels)
+        is_small = file.height * file.width <= _SMALL
+        if is_small and self._cache.wants(row, shape, file.dtype):
+            image = read_picture(picture, file, file.channels, size, aspect)
+            self._cache.put(row, image)
 
     def _refusal(self, row: int, error: Exception) -> ValueError:
         """Return the error that names a file and its row."""
@@ -235,7 +266,12 @@ class FileReader:
             if file is None:
                 raise ValueError(self._problems[row])
             image = read_file(
-                file, self.spec.channels, options.size, options.aspect, self.order
+                checked_path(self.paths[row]),
+                file,
+                self.spec.channels,
+                options.size,
+                options.aspect,
+                self.order,
             )
             if image.shape != self.spec.shape:
                 raise ValueError(f"it has become an image of shape {image.shape}")

@@ -18,7 +18,7 @@ def photo(photo_tiles):
 
 def decode(path, color="auto", size=None, aspect="stretch", order="auto"):
     file = open_file(str(path), color, order)
-    pixels = read_file(file, file.channels, size, aspect, order)
+    pixels = read_file(str(path), file, file.channels, size, aspect, order)
     if size is None:
         assert pixels.shape == (file.height, file.width, file.channels)
         assert pixels.dtype == file.dtype

@@ -87,19 +87,49 @@ def test_rows_in_any_order(paths, photo_tiles, cache, n_threads):
             np.testing.assert_array_equal(read, photo_tiles[0][following])
 
 
-def test_each_file_is_decoded_once(paths, monkeypatch):
-    decoded = []
-    read_file = module.read_file
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the functions that decoded a file, in the order of the calls."""
+    calls = []
 
-    def counting(file, *args):
-        decoded.append(file.path)
-        return read_file(file, *args)
+    def counting(function):
+        def count(*args):
+            calls.append(function.__name__)
+            return function(*args)
 
-    monkeypatch.setattr(module, "read_file", counting)
+        return count
+
+    for name in ("read_file", "read_picture"):
+        monkeypatch.setattr(module, name, counting(getattr(module, name)))
+    return calls
+
+
+def test_small_files_are_opened_once(paths, decoded):
     files = reader(paths)
     for _ in range(3):
         files.read(np.arange(40))
-    assert sorted(decoded) == sorted(texts(paths))
+    assert decoded == ["read_picture"] * 40
+
+
+def test_larger_files_are_decoded_when_asked_for(paths, decoded, monkeypatch):
+    monkeypatch.setattr(module, "_SMALL", 0)
+    files = reader(paths)
+    assert not decoded
+    for _ in range(3):
+        files.read(np.arange(40))
+    assert decoded == ["read_file"] * 40
+
+
+@pytest.mark.parametrize("odd", [0, 3])
+def test_small_files_that_are_unlike(paths, photo_tiles, decoded, odd):
+    """What was kept on the way is forgotten where it is not what all become."""
+    gray = photo_tiles[0][odd][..., 0]
+    Image.fromarray(gray).save(paths[odd])
+    expected = photo_tiles[0].copy()
+    expected[odd] = gray[..., None]
+    files = reader(paths, n_threads=1)
+    np.testing.assert_array_equal(files.read(np.arange(40)), expected)
+    assert decoded.count("read_file") == (40 if odd == 0 else 1)
 
 
 def test_memory_does_not_grow_with_the_files(paths):
@@ -166,7 +196,7 @@ def test_decompression_bomb(paths, monkeypatch, factor):
 
 
 def test_a_file_that_changes_under_way(paths):
-    files = reader(paths, n_threads=1)
+    files = reader(paths, n_threads=1, cache=0)
     Image.new("RGB", (5, 5)).save(paths[3])
     with pytest.raises(ValueError, match=r"row 3 of X.* become an image of shape \(5"):
         files.read(np.arange(5))

@@ -10,7 +10,7 @@ RNG = np.random.default_rng(0)
 
 def decode(path):
     file = open_file(str(path), "auto", "auto")
-    return read_file(file, file.channels, None, "pad", "auto")
+    return read_file(str(path), file, file.channels, None, "pad", "auto")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
