@@ -93,5 +93,6 @@ def _mean_around(images: Tensor) -> Tensor:
 
 
 def _range(images: Tensor) -> tuple[Tensor, Tensor]:
-    every = {"dim": (1, 2, 3), "keepdim": True}
-    return images.amin(**every), images.amax(**every)
+    """Return the lowest and the highest value of each image."""
+    low, high = images.flatten(1).aminmax(dim=1)
+    return low.view(-1, 1, 1, 1), high.view(-1, 1, 1, 1)
