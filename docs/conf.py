@@ -26,6 +26,7 @@ default_role = "literal"
 # Quotes in the docstrings' types belong to values, such as "auto".
 smartquotes = False
 
+autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 

@@ -33,7 +33,7 @@ class PrefixTokens(Part):
 
 
 class VisionTransformer(nn.Module):
-    """A plain Vision Transformer [1]_.
+    """A plain Vision Transformer.
 
     Parameters
     ----------
@@ -56,8 +56,9 @@ class VisionTransformer(nn.Module):
 
     Notes
     -----
-    Built on the meta device (`with torch.device("meta")`) the network holds no
-    numbers: call `to_empty` and then `reset_parameters`.
+    With the configuration's defaults it is the network of [1]_. Built on the meta
+    device (`with torch.device("meta")`) it holds no numbers: call `to_empty` and then
+    `reset_parameters`.
 
     References
     ----------
