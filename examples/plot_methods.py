@@ -46,9 +46,9 @@ clf = ViTClassifier(patch_size=2, max_epochs=15, random_state=0).fit(X_train, y_
 print(f"accuracy on {len(X_test)} images held out: {clf.score(X_test, y_test):.3f}")
 
 # %%
-# The four methods on the same images, with the predicted classes above. Occlusion covers
-# one patch after the other and needs nothing but predictions. It alone has values below
-# zero: patches whose covering makes the class more probable.
+# The four methods on the same images, with the predicted classes above. Occlusion
+# covers one patch after the other and needs nothing but predictions. It alone has values
+# below zero: patches whose covering makes the class more probable.
 
 figure = plt.figure(figsize=(11, 6), layout="constrained")
 parts = figure.subfigures(2, 2, hspace=0.06, wspace=0.04).flat
@@ -60,8 +60,8 @@ for part, method in zip(
 plt.show()
 
 # %%
-# How much of each map lies on the square of the digit, beside the share of the image that
-# the square takes up.
+# How much of each map lies on the square of the digit, beside the share of the image
+# that the square takes up.
 
 X, is_digit = X_test[:60], is_digit[:60]
 last = attention_maps(clf, X, layers=-1, queries="pool", upsample=True)

@@ -8,8 +8,8 @@ restored. :class:`~skvit.inspection.TrainingCurveDisplay` draws what happened.
 """
 
 # %%
-# Some of the handwritten digits. The score that decides is accuracy, unless ``scoring`` names
-# another.
+# Some of the handwritten digits. The score that decides is accuracy, unless ``scoring``
+# names another.
 
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
@@ -40,8 +40,8 @@ print(f"accuracy on {len(X_test)} digits held out: {clf.score(X_test, y_test):.3
 print(clf.history_.tail(5).round(4).to_string(index=False))
 
 # %%
-# The same as a picture. The two losses are not of the same images: those of the training
-# loss are varied by augmentation, those of the validation loss are as they are.
+# The same as a picture. The two losses are not of the same images: those of the
+# training loss are varied by augmentation, those of the validation loss are as they are.
 
 TrainingCurveDisplay.from_estimator(clf)
 plt.show()
