@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -40,6 +41,20 @@ def describe_machine():
         parts.append(torch.cuda.get_device_name())
     versions = f"torch {torch.__version__}", f"Python {platform.python_version()}"
     return ", ".join((*parts, *versions))
+
+
+def describe_commit():
+    """The commit that is measured, with a plus where files differ from it."""
+
+    def ask(*arguments):
+        folder = Path(__file__).parent
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", "../../skvit")
+    return (ask("rev-parse", "--short", "HEAD") or "unknown") + "+" * bool(changed)
 
 
 def rst_table(header, rows):

@@ -1,0 +1,269 @@
+"""Measure the speed of training and prediction against peers, and write speed.rst.
+
+    cd docs/benchmarks
+    PYTHONPATH=../.. python speed.py --page speed.rst
+
+It needs timm, torchvision, vit-pytorch and skorch beside the package's dependencies.
+What is compared takes turns in one process; ratios are medians over the rounds. Where
+there is a CUDA device everything runs there. Without --page the tables are printed.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from _common import (
+    describe_commit,
+    describe_machine,
+    rst_table,
+    seconds_of,
+    update_page,
+)
+from _contest import (
+    SIZES,
+    draw_images,
+    find_device,
+    make_classifier,
+    make_contest,
+    ratio,
+    run_alternating,
+    to_float,
+)
+from _cost import count_flops
+from _peers import make_skorch, make_timm
+from _targets import Target
+
+WIDE = {"A", "D", "E"}
+REDUCED, PLAIN = "bfloat16", "float32"
+LATENCY_ROUNDS = 100
+
+
+def by_width(wide, narrow):
+    """Targets of the configurations of width 192 and up, and of the others."""
+    return {name: wide if name in WIDE else narrow for name in SIZES}
+
+
+SKORCH = by_width(Target(1.8, 2.2), Target(1.7, 2.2))
+LOOP = by_width(Target(1.7, 2.0), Target(1.5, 2.0)) | {
+    "B 512": Target(1.7, 2.0),
+    "C 512": Target(1.7, 2.0),
+}
+AUTOCAST = by_width(Target(1.4, 1.8), Target(1.4, 1.8))
+SAME = by_width(Target(1.0, 1.1), Target(1.2, 1.4))
+# label, what is slower, what is faster, targets
+RATIOS = (
+    ("skorch + timm, float32", f"skorch + timm {PLAIN}", "ours", SKORCH),
+    ("skorch + vit-pytorch, float32", f"skorch + vit-pytorch {PLAIN}", "ours", SKORCH),
+    ("loop + timm, float32", f"loop + timm {PLAIN}", "ours", LOOP),
+    ("skorch + timm, bfloat16", f"skorch + timm {REDUCED}", "ours", AUTOCAST),
+    (
+        "skorch + vit-pytorch, bfloat16",
+        f"skorch + vit-pytorch {REDUCED}",
+        "ours",
+        AUTOCAST,
+    ),
+    ("loop + timm, bfloat16", f"loop + timm {REDUCED}", "ours", AUTOCAST),
+    ("skorch + timm, all float32", f"skorch + timm {PLAIN}", "ours float32", SAME),
+    (
+        "skorch + vit-pytorch, all float32",
+        f"skorch + vit-pytorch {PLAIN}",
+        "ours float32",
+        SAME,
+    ),
+    ("loop + timm, all float32", f"loop + timm {PLAIN}", "ours float32", SAME),
+    ("loop + timm, both compiled", "loop + timm compiled", "ours compiled", SAME),
+)
+OVERHEAD = by_width(Target(0.03, 0.01), Target(0.08, 0.04))
+PRODUCTS = by_width(Target(0.70, 0.80), Target(0.35, 0.50))
+PREDICTION, LATENCY = Target(1.7, 2.5), Target(1.3, 1.1)
+
+
+def training_flops(module, size):
+    """Operations of one training step for one image: three times the forward pass."""
+    image = torch.empty(1, size.channels, size.side, size.side, device=find_device())
+    with torch.no_grad():
+        return 3 * sum(count_flops(lambda: module.forward_features(image)))
+
+
+def product_rate(module, size, precision):
+    """Operations per second of the blocks' linear maps alone, there and back."""
+    device, dtype = find_device(), getattr(torch, precision)
+    rows = size.batch * module.config.num_tokens
+    block = module.blocks[0]
+    maps = (block.attention.qkv, block.attention.proj, block.mlp.fc1, block.mlp.fc2)
+    operands = []
+    for layer in maps:
+        outputs, inputs = layer.weight.shape
+        shapes = (rows, inputs), (outputs, inputs), (rows, outputs)
+        operands.append([torch.ones(s, dtype=dtype, device=device) for s in shapes])
+
+    @torch.inference_mode()
+    def multiply():
+        for x, weight, gradient in operands:
+            F.linear(x, weight)
+            torch.mm(gradient, weight)
+            torch.mm(gradient.T, x)
+
+    flops = sum(6 * rows * layer.weight.numel() for layer in maps)
+    return flops, multiply
+
+
+def measure_training(size):
+    """Return columns of the training tables for one configuration."""
+    X, y = draw_images(size, size.batch)
+    clf = make_classifier(size).fit(X, y)
+    _, precision, module = clf._runtime_on_device()
+    flops, multiply = product_rate(module, size, precision)
+    repeats = max(1, int(1e10 // flops))
+
+    def products():
+        for _ in range(repeats):
+            multiply()
+
+    contest = make_contest(size) | {"products": partial(seconds_of, products)}
+    seconds = run_alternating(contest, size.rounds)
+    pace = size.n_images / median(seconds["ours"])
+    rate = repeats * flops / median(seconds["products"])
+    return {
+        "precision": precision,
+        "pace": pace,
+        "rate": rate,
+        "share": pace * training_flops(module, size) / rate,
+        "overhead": ratio(seconds["ours"], seconds["bare"]) - 1,
+        "ratios": {
+            label: ratio(seconds[slow], seconds[fast])
+            for label, slow, fast, _ in RATIOS
+            if slow in seconds
+        },
+    }
+
+
+def training_table(measured):
+    """Ratios against the peers, by configuration."""
+    rows = []
+    for label, _, _, targets in RATIOS:
+        cells = [
+            targets[name].cell(column["ratios"][label])
+            for name, column in measured.items()
+            if label in column["ratios"]
+        ]
+        if cells:
+            rows.append((label, *cells))
+    return rst_table(("against", *measured), rows)
+
+
+def machine_table(measured):
+    """Speed in itself, and against what the machine can do."""
+    rows = [
+        ("precision", *(m["precision"] for m in measured.values())),
+        ("images per second", *(f"{m['pace']:.0f}" for m in measured.values())),
+        ("products, GFLOP/s", *(f"{m['rate'] / 1e9:.0f}" for m in measured.values())),
+        (
+            "share of that rate",
+            *(PRODUCTS[name].cell(m["share"], "%") for name, m in measured.items()),
+        ),
+        (
+            "overhead over the bare step",
+            *(OVERHEAD[name].cell(m["overhead"], "%") for name, m in measured.items()),
+        ),
+    ]
+    return rst_table(("", *measured), rows)
+
+
+def measure_prediction(size, rounds):
+    """Return throughput against skorch with timm, and latency against the module."""
+    X, y = draw_images(size, max(64, size.n_images // 2))
+    floats = to_float(X)
+    clf = make_classifier(size).fit(X[: size.batch], y[: size.batch])
+    device, precision, module = clf._runtime_on_device()
+    net = make_skorch(make_timm(size), size.batch, device.type).initialize()
+    net.partial_fit(floats[: size.batch], y[: size.batch])
+    image = torch.from_numpy(floats[:1]).to(device)
+    reduced = torch.autocast(
+        device.type, torch.bfloat16, enabled=precision == "bfloat16"
+    )
+
+    @torch.inference_mode()
+    def predict_bare():
+        with reduced:
+            module(image).cpu()
+
+    many = {
+        "ours": lambda: clf.predict_proba(X),
+        "skorch": lambda: net.predict_proba(floats),
+    }
+    one = {"ours": lambda: clf.predict_proba(X[:1]), "bare": predict_bare}
+    throughput, latency = (
+        run_alternating({n: partial(seconds_of, c) for n, c in calls.items()}, times)
+        for calls, times in ((many, rounds), (one, LATENCY_ROUNDS))
+    )
+    return (
+        len(X) / median(throughput["ours"]),
+        ratio(throughput["skorch"], throughput["ours"]),
+        1e3 * median(latency["ours"]),
+        ratio(latency["ours"], latency["bare"]),
+    )
+
+
+def prediction_table(measured):
+    """Throughput and latency by configuration."""
+    paces, ratios, latencies, excesses = zip(*measured.values(), strict=True)
+    rows = [
+        ("images per second", *(f"{pace:.0f}" for pace in paces)),
+        ("against skorch + timm, float32", *map(PREDICTION.cell, ratios)),
+        ("one image, ms", *(f"{latency:.2f}" for latency in latencies)),
+        ("against the bare module", *map(LATENCY.cell, excesses)),
+    ]
+    return rst_table(("", *measured), rows)
+
+
+def shorten(size):
+    """The configuration with as little measuring as shows that it works."""
+    n_batches = max(1, size.n_batches // 8)
+    return replace(size, n_batches=n_batches, rounds=1)
+
+
+def measure(names, quick=False):
+    """Yield the name of each section of the page, and its text."""
+    sizes = {name: shorten(SIZES[name]) if quick else SIZES[name] for name in names}
+    training, prediction = {}, {}
+    for name, size in sizes.items():
+        start = time.perf_counter()
+        torch.manual_seed(0)  # the peers draw their weights from the global generator
+        training[name] = measure_training(size)
+        prediction[name] = measure_prediction(size, size.rounds)
+        seconds = time.perf_counter() - start
+        print(f"{name}: {seconds:.0f} s, {training[name]}", flush=True)
+    yield "training", training_table(training)
+    yield "machine", machine_table(training)
+    yield "prediction", prediction_table(prediction)
+    yield "setting", f"Measured on {describe_machine()}, commit {describe_commit()}."
+
+
+def parse(arguments=None):
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", help="page whose tables are to be written")
+    parser.add_argument(
+        "--configurations", nargs="+", choices=SIZES, default=list(SIZES)
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    """Measure, print, and write the page."""
+    asked = parse(arguments)
+    sections = dict(measure(asked.configurations, asked.quick))
+    for text in sections.values():
+        print(text, end="\n\n")
+    if asked.page:
+        update_page(asked.page, sections)
+
+
+if __name__ == "__main__":
+    main()
