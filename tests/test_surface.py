@@ -1,8 +1,12 @@
 """The public names, and what importing them costs."""
 
+import inspect
+import re
 import subprocess
 import sys
+from doctest import DocTestParser
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
@@ -10,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 import skvit
 
+ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "skorch", "matplotlib", "PIL"}
 # What scorers are given in place of a classifier; users never meet it.
 INTERNAL = {"PredictedClassifier"}
@@ -53,6 +58,25 @@ def test_all_is_complete():
         import_module(module.name)
     found = {cls.__name__ for cls in estimators()} - INTERNAL
     assert found | {"__version__", "load_image_folder"} == set(skvit.__all__)
+
+
+def example_words():
+    """Words of the gallery's scripts and of the code in pages and docstrings."""
+    pages = [*ROOT.glob("docs/*.rst"), *ROOT.glob("docs/guide/*.rst")]
+    texts = [path.read_text("utf-8") for path in pages]
+    for module in map(import_module, PUBLIC_MODULES):
+        members = [getattr(module, name) for name in module.__all__]
+        texts += [inspect.getdoc(member) or "" for member in members]
+    code = [path.read_text("utf-8") for path in ROOT.glob("examples/*.py")]
+    for text in texts:
+        code += [example.source for example in DocTestParser().get_examples(text)]
+    return set(re.findall(r"\w+", " ".join(code)))
+
+
+def test_every_public_name_appears_in_an_example():
+    words = example_words()
+    for module in map(import_module, PUBLIC_MODULES):
+        assert set(module.__all__) <= words, module.__name__
 
 
 def test_dir_lists_the_public_names():
