@@ -2,9 +2,9 @@
 A map of images, as the network has arranged them
 =================================================
 
-The head reads one vector for each image. Training moves the vectors of a class together,
-and away from those of the others, so that a map of them shows what the network finds
-alike.
+The head reads one vector for each image. Training moves the vectors of a class
+together, and away from those of the others, so that a map of them shows what the
+network finds alike.
 """
 
 # %%
@@ -33,8 +33,8 @@ display = TokenEmbeddingDisplay.from_estimator(clf, X_test, y_test)
 plt.show()
 
 # %%
-# How well is the class of a digit told by its nearest neighbours on this map, and on the
-# map that the same projection makes of the pixels?
+# How well is the class of a digit told by its nearest neighbours on this map, and on
+# the map that the same projection makes of the pixels?
 
 pixels = X_test.reshape(len(X_test), -1)
 centred = pixels - pixels.mean(axis=0)

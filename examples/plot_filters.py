@@ -3,8 +3,8 @@ What a patch is multiplied by
 =============================
 
 Before anything else happens, each patch is multiplied by learned filters, one for each
-number of its token. What there is to be told apart can be seen in them, and more clearly
-in their principal components: the directions in which the filters differ most.
+number of its token. What there is to be told apart can be seen in them, and more
+clearly in their principal components: the directions in which the filters differ most.
 """
 
 # %%
@@ -55,8 +55,8 @@ display = PatchEmbeddingDisplay.from_estimator(clf)
 plt.show()
 
 # %%
-# Stripes of one direction that begin anywhere are sums of two: so a few components, about
-# two for each direction, hold nearly all that the filters differ in.
+# Stripes of one direction that begin anywhere are sums of two: so a few components,
+# about two for each direction, hold nearly all that the filters differ in.
 
 ratio = display.explained_variance_ratio
 figure, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")

@@ -49,8 +49,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Each image is averaged down to 32 x 32 pixels, its proportions kept. ``on_error="skip"``
-# leaves out what cannot be read, warns of it, and lists it in ``skipped_``.
+# Each image is averaged down to 32 x 32 pixels, its proportions kept.
+# ``on_error="skip"`` leaves out what cannot be read, warns of it, and lists it in
+# ``skipped_``.
 
 clf = ViTClassifier(
     max_epochs=6,

@@ -63,8 +63,8 @@ plt.show()
 
 # %%
 # With ``flatten=False`` the patches stay apart, and a step in between can make one
-# feature of each, here the mean of its pixels. Patch size and step from one patch to the
-# next are searched like any other parameters.
+# feature of each, here the mean of its pixels. Patch size and step from one patch to
+# the next are searched like any other parameters.
 
 
 def means(patches):

@@ -2,9 +2,9 @@
 Positions find the grid
 =======================
 
-A Vision Transformer is not told that its patches lie on a grid. It learns one vector for
-each position, all drawn at random at first. After training, the vectors of neighbours
-are similar to each other: the network has found the grid by itself.
+A Vision Transformer is not told that its patches lie on a grid. It learns one vector
+for each position, all drawn at random at first. After training, the vectors of
+neighbours are similar to each other: the network has found the grid by itself.
 """
 
 # %%
@@ -45,14 +45,15 @@ clf.fit(X, y)
 print(f"accuracy on the training images: {clf.score(X, y):.2f}")
 
 # %%
-# One small grid for each position: how similar the position there is to all others. Each
-# has a value of one at itself.
+# One small grid for each position: how similar the position there is to all others.
+# Each has a value of one at itself.
 
 display = PositionSimilarityDisplay.from_estimator(clf)
 plt.show()
 
 # %%
-# The same by distance: how similar two positions are, by how many patches they lie apart.
+# The same by distance: how similar two positions are, by how many patches they lie
+# apart.
 
 n_rows, n_columns = display.similarities.shape[:2]
 similarity = display.similarities.reshape(n_rows * n_columns, -1)

@@ -41,7 +41,8 @@ print(clf.history_.tail(5).round(4).to_string(index=False))
 
 # %%
 # The same as a picture. The two losses are not of the same images: those of the
-# training loss are varied by augmentation, those of the validation loss are as they are.
+# training loss are varied by augmentation, those of the validation loss are as they
+# are.
 
 TrainingCurveDisplay.from_estimator(clf)
 plt.show()
