@@ -11,6 +11,7 @@ from skvit.inspection._network import (
     open_network,
     pooling_weights,
 )
+from skvit.inspection._window import share_out
 
 _FUSIONS: dict[str, Callable[..., torch.Tensor]] = {
     "mean": torch.mean,
@@ -164,6 +165,10 @@ def attention_rollout(
     Rollout tells where information may have come from, not what for: it is the same
     for every class. :func:`deletion_insertion_curve` measures how far to trust it.
 
+    With the overlapping patch embeddings "overlap" and "shifted" a token sees pixels
+    around its own patch as well. Its value is shared out among the patches that it
+    sees, in proportion to the number of ways from them through the embedding.
+
     References
     ----------
     .. [1] S. Abnar, W. Zuidema, "Quantifying Attention Flow in Transformers",
@@ -187,6 +192,7 @@ def attention_rollout(
     network = open_network(clf, X, need_pixels=upsample)
     config = network.config
     tokens = check_queries(queries, config)
+    of_patches = tokens is None or upsample
 
     def compute(part):
         record = network.watch(part, "block*/attention", "pool/attention")
@@ -194,12 +200,13 @@ def attention_rollout(
         rows = first_rows(config, record, record[names[0]], tokens)
         for name in reversed(names):
             rows = rows @ _step(record[name], head_fusion, discard_ratio)
-        return rows[:, 0] if tokens is None else rows
+        rows = rows[:, 0] if tokens is None else rows
+        if not of_patches:
+            return rows
+        return share_out(rows[..., config.num_prefix_tokens :], network.module)
 
     rows = network.over_batches(compute, n_maps=2 * config.depth)
-    if tokens is None or upsample:
-        return finish(rows[..., config.num_prefix_tokens :], config, upsample)
-    return rows
+    return finish(rows, config, upsample) if of_patches else rows
 
 
 def check_queries(queries, config):

@@ -9,6 +9,7 @@ from skvit.inspection._network import (
     open_network,
     pooling_weights,
 )
+from skvit.inspection._window import share_out
 
 
 def attention_relevance(clf, X, target=None, *, upsample=False):
@@ -55,6 +56,8 @@ def attention_relevance(clf, X, target=None, *, upsample=False):
     The propagation begins at what stands for the image: the class token, the patches
     in equal parts with `pool="mean"`, or the weights of `pool="map"` and "seqpool",
     which are attention themselves and are weighted by their gradient like a layer's.
+    Where the patch embedding overlaps, relevance is shared out as by
+    :func:`attention_rollout`.
 
     References
     ----------
@@ -86,7 +89,7 @@ def attention_relevance(clf, X, target=None, *, upsample=False):
         rows = pooling_weights(config, weighted, attention[0].detach())[:, None]
         for name in reversed(layer_names(range(config.depth))):
             rows = rows + rows @ weighted[name].mean(1)
-        return rows[:, 0, config.num_prefix_tokens :]
+        return share_out(rows[:, 0, config.num_prefix_tokens :], network.module)
 
     # The graph of a layer holds about four times what a forward pass through it does.
     relevance = network.over_batches(compute, n_graphs=4 * config.depth)
