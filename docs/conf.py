@@ -46,10 +46,12 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 
+highlight_language = "text"
 html_theme = "furo"
 html_title = "skvit"
 html_favicon = "_static/skvit.svg"
 html_copy_source = False
+html_use_index = False
 html_static_path = ["_static"]
 html_css_files = ["skvit.css"]
 pygments_style = "a11y-high-contrast-light"
