@@ -1,7 +1,6 @@
 """Trainings of one architecture by different means, an epoch at a time, in turn."""
 
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import torch
@@ -185,19 +184,3 @@ def make_contest(size, wanted=("bfloat16", "float32")):
             make_timm(size), size, floats, y, "bfloat16", compiled=True
         )
     return contest
-
-
-def run_alternating(calls, rounds):
-    """Call each in turn, `rounds` times after a first; return lists of seconds."""
-    seconds = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            taken = call()
-            if number:
-                seconds[name].append(taken)
-    return seconds
-
-
-def ratio(slower, faster):
-    """Median of the ratios of what was timed in the same rounds."""
-    return median(a / b for a, b in zip(slower, faster, strict=True))

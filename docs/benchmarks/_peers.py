@@ -61,9 +61,14 @@ def make_timm(size):
     )
 
 
+def build_vit_pytorch(**settings):
+    """vit-pytorch's network, by a function that workers can be handed."""
+    return require("vit_pytorch").ViT(**settings)
+
+
 def make_vit_pytorch(size):
     """vit-pytorch's network of a `Size`; it also norms patches, before and after."""
-    return require("vit_pytorch").ViT(
+    return build_vit_pytorch(
         image_size=size.side,
         patch_size=size.patch,
         channels=size.channels,

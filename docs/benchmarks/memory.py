@@ -10,13 +10,10 @@ printed.
 
 import argparse
 import json
-import subprocess
-import sys
-import threading
-from pathlib import Path
 
 import numpy as np
 import torch
+from _anonymous import anonymous_bytes, peak_above, run_apart
 from _common import describe_commit, describe_machine, rst_table, update_page
 from _contest import Size, draw_images, find_device, make_classifier
 from _peers import make_skorch, make_timm
@@ -26,33 +23,6 @@ SMALL, LARGE = 10_000, 50_000
 SIZE = Size(32, 3, 8, 64, 1, 2, 128, n_batches=1, rounds=1)
 TARGET = Target(0.15, 0.0)
 OURS, PEER = "ours", "skorch + timm"
-INTERVAL = 0.002  # seconds between two looks at the memory in use
-
-
-def anonymous_bytes():
-    """Memory of this process that no file backs."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("RssAnon:"):
-            return 1024 * int(line.split()[1])
-    raise SystemExit("/proc/self/status does not tell of anonymous pages; use Linux.")
-
-
-def peak_above(start, call):
-    """Bytes by which memory in use rises above `start` at most during a call."""
-    peaks, done = [], threading.Event()
-
-    def watch():
-        while not done.wait(INTERVAL):
-            peaks.append(anonymous_bytes())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        call()
-    finally:
-        done.set()
-        watcher.join()
-    return max(peaks, default=start) - start
 
 
 def to_floats(X):
@@ -82,16 +52,9 @@ def measure_here(who, n_images):
     return [peak_above(start, fit), peak_above(start, predict)]
 
 
-def measure_apart(who, n_images):
-    """Do the same in a process of its own."""
-    command = [sys.executable, __file__, "--child", who, str(n_images)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def growth(who, small, large):
     """Bytes of memory per further byte of images, of fit and of predict."""
-    peaks = np.array([measure_apart(who, n) for n in (small, large)])
+    peaks = np.array([run_apart(__file__, who, n) for n in (small, large)])
     return (peaks[1] - peaks[0]) / ((large - small) * SIZE.side**2 * SIZE.channels)
 
 

@@ -29,13 +29,12 @@ from _contest import (
     find_device,
     make_classifier,
     make_contest,
-    ratio,
-    run_alternating,
     to_float,
 )
 from _cost import count_flops
 from _peers import make_skorch, make_timm
 from _targets import Target
+from _turns import ratio, run_alternating
 
 WIDE = {"A", "D", "E"}
 REDUCED, PLAIN = "bfloat16", "float32"
