@@ -27,7 +27,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 clf = ViTClassifier(
     patch_size=2,
     depth=2,
-    max_epochs=25,
+    max_epochs=20,
     architecture=Architecture(patch_embed="conv"),
     device="cpu",
     random_state=0,

@@ -21,7 +21,7 @@ from skvit import ViTClassifier
 
 X, y = load_digits(return_X_y=True)
 models = {
-    "Vision Transformer": ViTClassifier(max_epochs=20, random_state=0),
+    "Vision Transformer": ViTClassifier(max_epochs=30, random_state=0),
     "support vectors": SVC(),
     "forest": RandomForestClassifier(random_state=0),
 }
@@ -39,7 +39,7 @@ for color, (name, model) in zip(COLORS, models.items(), strict=True):
         model,
         X,
         y,
-        train_sizes=[100, 300, 900],
+        train_sizes=[100, 200, 400],
         cv=splits,
         score_type="test",
         score_name="accuracy",
