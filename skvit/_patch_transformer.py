@@ -1,6 +1,7 @@
 """Images to patches as columns."""
 
 from copy import copy
+from dataclasses import replace
 from itertools import product
 from math import prod
 from numbers import Integral
@@ -61,8 +62,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         sequence of patches for each image, which is what
         ``ViTClassifier(patch_size="precomputed")`` takes.
     image_options : ImageOptions or None, default=None
-        How images are read and resized. Values are never normalised here, and
-        files that cannot be read are never skipped.
+        How images are read and resized. Values are never normalised here, files
+        that cannot be read are never skipped, and no image is kept in a cache.
 
     Attributes
     ----------
@@ -205,7 +206,7 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
                 "set_output(transform='default')."
             )
         images, _ = self._check_input(X, reset=False)
-        patches = patchify(images[:], self.patch_size_, self.stride_)
+        patches = patchify(images, self.patch_size_, self.stride_)
         return patches.reshape(len(patches), -1) if self.flatten else patches
 
     def inverse_transform(self, X):
@@ -268,7 +269,8 @@ channel{channel}``, the pixel counted within its patch.
         return np.asarray(names, dtype=object)
 
     def _check_input(self, X, *, reset):
-        """Return images as an array in its own type, and what one of them is."""
+        """Return images in their own type, and what one of them is."""
+        options = (self.image_options or ImageOptions()).check().reading()
         return check_images(
             self,
             X,
@@ -276,7 +278,7 @@ channel{channel}``, the pixel counted within its patch.
             image_shape=self.image_shape,
             channels=self.channels,
             spec=None if reset else self.image_spec_,
-            options=(self.image_options or ImageOptions()).check().reading(),
+            options=replace(options, cache=0),  # no image is read a second time
         )
 
     @property

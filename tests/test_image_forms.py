@@ -9,6 +9,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skvit import ImageOptions, PatchTransformer
+from skvit._images import _read
 from skvit.exceptions import UnreadableImageWarning
 
 Image = pytest.importorskip("PIL.Image")
@@ -141,7 +142,11 @@ def test_patches_of_files(files):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_file_that_cannot_be_read_leaves_the_old_fit(make_tiny, pngs, normalize):
+@pytest.mark.parametrize("small", [0, 2**14])
+def test_a_file_that_cannot_be_read_leaves_the_old_fit(
+    make_tiny, pngs, normalize, small, monkeypatch
+):
+    monkeypatch.setattr(_read, "_SMALL", small)
     y = np.arange(40) % 2
     clf = make_tiny(image_options=ImageOptions(normalize=normalize)).fit(pngs, y)
     before = clf.predict_proba(pngs)
@@ -155,7 +160,11 @@ def test_a_file_that_cannot_be_read_leaves_the_old_fit(make_tiny, pngs, normaliz
     np.testing.assert_array_equal(clf.predict_proba(pngs), before)
 
 
-def test_files_that_cannot_be_read_are_left_out(make_tiny, pngs, photo_tiles):
+@pytest.mark.parametrize("small", [0, 2**14])
+def test_files_that_cannot_be_read_are_left_out(
+    make_tiny, pngs, photo_tiles, small, monkeypatch
+):
+    monkeypatch.setattr(_read, "_SMALL", small)
     tiles, y = photo_tiles
     pngs[9].write_bytes(pngs[9].read_bytes()[:-90])
     pngs[30].unlink()
@@ -170,15 +179,19 @@ def test_files_that_cannot_be_read_are_left_out(make_tiny, pngs, photo_tiles):
     np.testing.assert_array_equal(
         clf.predict_proba(tiles), expected.predict_proba(tiles)
     )
-    with pytest.raises(ValueError, match="row 9 of X"):
+    with pytest.raises(ValueError, match="row 9 of X" if small else "row 30 of X"):
         clf.predict(pngs)
 
 
-def test_nothing_left_to_train_on(make_tiny, pngs):
+@pytest.mark.parametrize("small", [0, 2**14])
+def test_nothing_left_to_train_on(make_tiny, pngs, monkeypatch, small):
+    """Whether what is cut off is seen at once, as of small files, or while decoding."""
+    monkeypatch.setattr(_read, "_SMALL", small)
     for path in pngs:
         path.write_bytes(path.read_bytes()[:-90])
     clf = make_tiny(image_options=ImageOptions(on_error="skip"))
-    with pytest.raises(ValueError, match="40 of 40 images cannot be read"):
+    message = "None of the files" if small else "40 of 40 images cannot be read"
+    with pytest.raises(ValueError, match=message):
         clf.fit(pngs, np.arange(40) % 2)
 
 

@@ -24,6 +24,8 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
 from skvit import PatchTransformer
+from skvit._images import _patches
+from skvit._images._blocks import iter_blocks
 
 # What scikit-learn runs on its own transformers beside check_estimator.
 MORE_CHECKS = [
@@ -401,4 +403,24 @@ def test_in_a_column_transformer(flat_digits):
     assert rows["numbers__age"].max() == 1
     assert rows["patches__patch0_1_pixel2_3_channel0"].equals(
         X["pixel23"].rename("patches__patch0_1_pixel2_3_channel0")
+    )
+
+
+def test_files_are_read_by_blocks(tmp_path, monkeypatch):
+    """Beside the result, there is never more than a block of images in memory."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    paths = [tmp_path / f"{row}.npy" for row in range(200)]
+    for row, path in enumerate(paths):
+        np.save(path, image + np.uint8(row))
+    monkeypatch.setattr(
+        _patches, "iter_blocks", lambda shape: iter_blocks(shape, 10 * image.size)
+    )
+    patches = PatchTransformer(8).fit(paths)
+    tracemalloc.start()
+    found = patches.transform(paths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < found.nbytes + 60 * image.size
+    np.testing.assert_array_equal(
+        found, np.repeat(np.arange(200), image.size).reshape(200, -1)
     )

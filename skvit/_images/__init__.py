@@ -11,6 +11,7 @@ from skvit._images._geometry import (
     resolve_stride,
 )
 from skvit._images._lazy import LazyImages, select_images
+from skvit._images._numbers import native_dtype
 from skvit._images._options import ReadOptions
 from skvit._images._patches import patchify, unpatchify
 from skvit._images._sequence import check_patch_sequence, check_patches
@@ -29,6 +30,7 @@ __all__ = [
     "from_images",
     "grid_shape",
     "load_image_folder",
+    "native_dtype",
     "pad_amounts",
     "patchify",
     "resolve_patch_size",

@@ -105,7 +105,7 @@ def check_images(
     items = find_items(X)
     if is_dataset(X):
         reader = open_dataset(X, channels, options, declared, spec, source)
-        return _read_lazily(estimator, reader, len(X), spec, reset=reset)
+        return _read_lazily(estimator, reader, X.shape[0], spec, reset=reset)
     if items is not None and not any(map(is_image, items)):
         files = FileReader(items, channels, options, declared or spec, source)
         return _read_lazily(estimator, files, len(items), spec, reset=reset)

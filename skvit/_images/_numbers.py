@@ -157,6 +157,15 @@ def check_features(
     validate_data(estimator, stand_in, reset=reset, skip_check_array=True)
 
 
+def native_dtype(dtype: np.dtype) -> np.dtype:
+    """Return a type in the machine's byte order, doubles for numbers longer than those.
+
+    Neither PyTorch nor, before 1.9, scikit-learn's checks know other types.
+    """
+    native = dtype.newbyteorder("=")
+    return np.dtype(np.float64) if native == np.longdouble else native
+
+
 @contextmanager
 def _explaining_refusal(X: Any) -> Iterator[None]:
     """Add what is accepted to scikit-learn's message if X does not hold numbers.
@@ -200,9 +209,7 @@ def _check_finite(estimator: Any, array: np.ndarray) -> None:
     name = type(estimator).__name__
     # scikit-learn 1.6 overlooks infinity in foreign byte order, and all in numbers
     # longer than doubles; 1.9 no longer does.
-    native = array.dtype.newbyteorder("=")
-    if native == np.longdouble:
-        native = np.dtype(np.float64)
+    dtype = native_dtype(array.dtype)
     for block in iter_blocks(array.shape):
-        values = array[block].astype(native, copy=False)
+        values = array[block].astype(dtype, copy=False)
         assert_all_finite(values, estimator_name=name, input_name="X")

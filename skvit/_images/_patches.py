@@ -9,17 +9,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from skvit._images._blocks import iter_blocks
 from skvit._images._geometry import Pair, grid_shape, pad_amounts
+from skvit._images._lazy import LazyImages
 
 
 def patchify(
-    images: np.ndarray, patch_size: Pair, stride: Pair | None = None
+    images: np.ndarray | LazyImages, patch_size: Pair, stride: Pair | None = None
 ) -> np.ndarray:
     """Cut images into patches, row by row.
 
     Parameters
     ----------
-    images : ndarray of shape (n_samples, height, width, channels)
-        Images of any dtype and memory layout.
+    images : ndarray or LazyImages of shape (n_samples, height, width, channels)
+        Images of any dtype and memory layout. Beside the result, only a block of those
+        that are not in memory is ever there.
     patch_size : tuple of int
         Height and width of a patch, in pixels.
     stride : tuple of int or None, default=None
@@ -40,8 +42,10 @@ def patchify(
     allocate = np.zeros if any(pad_amounts(size, patch_size, stride)) else np.empty
     shape = (n_samples, *grid, *patch_size, channels)
     patches = allocate(shape, dtype=images.dtype.newbyteorder("="))
-    for windows, part in _matching_parts(images, patches, stride):
-        np.copyto(part, windows)
+    for samples, _ in iter_blocks((n_samples, 1, prod(images.shape[1:]))):
+        block = images[samples]
+        for windows, part in _matching_parts(block, patches[samples], stride):
+            np.copyto(part, windows)
     return patches.reshape(n_samples, prod(grid), -1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvit._images import LazyImages
+from skvit._images import LazyImages, native_dtype
 
 Labels = tuple[Tensor | None, Tensor | None]  # class indices and weights
 
@@ -157,10 +157,7 @@ def to_tensor(array: np.ndarray) -> Tensor:
     Its rows follow one another in memory, whatever the array's layout and byte order:
     convolutions choose their way by the layout, and round accordingly.
     """
-    native = array.dtype.newbyteorder("=")
-    if native == np.longdouble:
-        native = np.dtype(np.float64)
-    return torch.from_numpy(np.array(array, dtype=native, order="C"))
+    return torch.from_numpy(np.array(array, native_dtype(array.dtype), order="C"))
 
 
 @dataclass(frozen=True)

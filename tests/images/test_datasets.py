@@ -1,18 +1,30 @@
 import tracemalloc
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import zarr
 from sklearn.base import BaseEstimator
 
-from skvit._images import ImageSpec, LazyImages, ReadOptions, check_images
+from skvit import PatchTransformer, _doctor
+from skvit._images import (
+    ImageSpec,
+    LazyImages,
+    ReadOptions,
+    _patches,
+    _statistics,
+    check_images,
+)
+from skvit._images._blocks import iter_blocks
 from skvit._images._datasets import (
     SlicedReader,
     check_values,
     consecutive,
     is_dataset,
 )
+from skvit._training import _predict
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
 
@@ -47,9 +59,6 @@ class Stored:
         self._values = values
         self.shape, self.dtype = values.shape, values.dtype
         self.largest = 0
-
-    def __len__(self):
-        return len(self._values)
 
     def __getitem__(self, rows):
         assert isinstance(rows, slice)
@@ -125,16 +134,27 @@ def test_other_images_than_known(photo_tiles):
         door(Stored(photo_tiles[0]), spec, size=(8, 8))
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Let what takes many images at a time take nine of the tiles."""
+    monkeypatch.setattr(_doctor, "_LOOKED_AT", 9)
+    monkeypatch.setattr(_predict, "batch_size_for", lambda *_: 9)
+    for user in (_patches, _statistics):
+        monkeypatch.setattr(
+            user, "iter_blocks", lambda shape: iter_blocks(shape, 9 * 32 * 32 * 3)
+        )
+
+
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_training_reads_by_batches(make_tiny, photo_tiles, early_stopping):
-    tiles = np.tile(photo_tiles[0], (30, 1, 1, 1))
-    y = np.tile(photo_tiles[1], 30)
-    params = {"early_stopping": early_stopping, "max_epochs": 1, "batch_size": 100}
+    tiles, y = photo_tiles
+    params = {"early_stopping": early_stopping, "batch_size": 8}
     stored = Stored(tiles)
     clf = make_tiny(**params).fit(stored, y)
+    assert 0 < stored.largest <= 9
     array = make_tiny(**params).fit(tiles, y)
     np.testing.assert_array_equal(clf.predict_proba(stored), array.predict_proba(tiles))
-    assert stored.largest < len(tiles)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -155,10 +175,78 @@ def test_mapped_arrays_are_never_whole_in_memory(make_tiny, tmp_path, early_stop
     assert peak < 3 * 2**24
 
 
-def test_hdf5(tmp_path, make_tiny, photo_tiles):
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        dataset = file.create_dataset("images", data=photo_tiles[0])
-        from_file = make_tiny().fit(dataset, photo_tiles[1]).predict_proba(dataset)
-    array = make_tiny().fit(*photo_tiles).predict_proba(photo_tiles[0])
-    np.testing.assert_array_equal(from_file, array)
+def save_hdf5(path, values):
+    with h5py.File(path / "a.h5", "w") as file:
+        file.create_dataset("images", data=values, chunks=(8, *values.shape[1:]))
+    return h5py.Dataset, h5py.File(path / "a.h5")["images"]
+
+
+def save_zarr(path, values):
+    stored = zarr.open(
+        store=str(path / "a.zarr"),
+        mode="w",
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(8, *values.shape[1:]),
+    )
+    stored[:] = values
+    return zarr.Array, stored
+
+
+@pytest.fixture(params=[save_hdf5, save_zarr])
+def store(request, tmp_path, monkeypatch):
+    """Return a function that stores an array, and the slices that are read of it."""
+    slices = []
+
+    def keep(values):
+        kind, stored = request.param(tmp_path, values)
+        read = kind.__getitem__
+
+        def note(self, rows):
+            slices.append(rows)
+            return read(self, rows)
+
+        monkeypatch.setattr(kind, "__getitem__", note)
+        return stored
+
+    return keep, slices
+
+
+def longest(slices):
+    return max(rows.stop - rows.start for rows in slices)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_libraries_of_stored_arrays(store, make_tiny, photo_tiles):
+    keep, slices = store
+    tiles, y = photo_tiles
+    stored = keep(tiles)
+    clf = make_tiny(batch_size=8).fit(stored, y)
+    assert longest(slices) == 9
+    expected = make_tiny(batch_size=8).fit(tiles, y)
+    np.testing.assert_array_equal(
+        clf.predict_proba(stored), expected.predict_proba(tiles)
+    )
+    assert clf.score(stored, y) == expected.score(tiles, y)
+
+
+def test_chunks_of_stored_arrays(store, make_tiny, photo_tiles):
+    keep, _ = store
+    tiles, _ = photo_tiles
+    stored = keep(tiles)
+    both = make_tiny(), make_tiny()
+    labels = np.where(np.arange(20) % 2, "china", "flower")
+    for start in (0, 20):
+        part = slice(start, start + 20)
+        both[0].partial_fit(stored[part], labels, classes=["china", "flower"])
+        both[1].partial_fit(tiles[part], labels, classes=["china", "flower"])
+    np.testing.assert_array_equal(*(clf.predict_proba(tiles) for clf in both))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_patches_of_stored_arrays(store, photo_tiles):
+    keep, slices = store
+    patches = PatchTransformer(8)
+    expected = patches.fit_transform(photo_tiles[0])
+    np.testing.assert_array_equal(patches.fit_transform(keep(photo_tiles[0])), expected)
+    assert longest(slices) == 9
