@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from skvit._training._averaging import WeightAverage
 from skvit._training._batches import ImageData, OrderedBatches, TrainBatches
 from skvit._training._device import autocast
+from skvit._training._memory import halve
 from skvit._training._optim import make_optimizers
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._schedule import constant_factor, cosine_factor
@@ -164,6 +165,7 @@ class ViTNet(NeuralNet):
         )
         forward = self.module_.forward
         self._forward = torch.compile(forward) if plan.compile else forward
+        self._at_once = max(plan.batch_size, _VALIDATION_BATCH)
         return self
 
     @property
@@ -191,7 +193,7 @@ class ViTNet(NeuralNet):
         """Return an iterator over whole batches."""
         if training:
             return TrainBatches(dataset, self.plan.batch_size, self.streams.host)
-        return OrderedBatches(dataset, _VALIDATION_BATCH)
+        return OrderedBatches(dataset, min(self._at_once, _VALIDATION_BATCH))
 
     def run_single_epoch(
         self,
@@ -236,9 +238,7 @@ class ViTNet(NeuralNet):
     def train_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Make one update."""
         self._set_rates()
-        self._zero_grad_optimizer(set_to_none=True)
-        loss = self._training_loss(*batch)
-        self._scaler.scale(loss).backward()
+        loss = self._add_gradients(*self._vary(*batch))
         for optimizer in self._all_optimizers:
             self._scaler.unscale_(optimizer)
         self.notify(
@@ -257,20 +257,44 @@ class ViTNet(NeuralNet):
             self.average.update()
         return {"loss": loss}
 
-    def _training_loss(
+    def _vary(
         self, images: Tensor, labels: tuple[Tensor, Tensor | None]
-    ) -> Tensor:
-        """Vary a batch, run the network and return its loss."""
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return a batch as it is trained on: images, target and weight."""
         target, weight = labels
         augmentation = self.plan.augmentation
-        if augmentation is not None:
-            images = augmentation.images(images, self.streams.device)
-            if augmentation.mixes:
-                target = self.criterion_.soft_target(
-                    target, weight, images, self.plan.n_classes
-                )
-                images, target = augmentation.pairs(images, target, self.streams.host)
-        return self.criterion_(self.infer(images), target, weight)
+        if augmentation is None:
+            return images, target, weight
+        images = augmentation.images(images, self.streams.device)
+        if not augmentation.mixes:
+            return images, target, weight
+        soft = self.criterion_.soft_target(target, weight, images, self.plan.n_classes)
+        return *augmentation.pairs(images, soft, self.streams.host), None
+
+    def _add_gradients(
+        self, images: Tensor, target: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Compute gradients, in as many parts as fit into memory; return the loss."""
+        while True:
+            self._zero_grad_optimizer(set_to_none=True)
+            try:
+                return self._add_gradients_of_parts(images, target, weight)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                self._at_once = halve(min(self._at_once, len(images)), error)
+
+    def _add_gradients_of_parts(
+        self, images: Tensor, target: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Add up the parts' gradients and losses, each by its share of the batch."""
+        losses = []
+        for start in range(0, len(images), self._at_once):
+            rows = slice(start, start + self._at_once)
+            some, weights = images[rows], None if weight is None else weight[rows]
+            loss = self.criterion_(self.infer(some), target[rows], weights)
+            loss = loss * (len(some) / len(images))
+            self._scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Return loss and logits of a batch that is not trained on."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from skvit._training._batches import ImageData
 from skvit._training._device import autocast
+from skvit._training._memory import halve
 from skvit._training._threads import all_cores
 from skvit.nn import VisionTransformer
 
@@ -98,26 +99,13 @@ def over_batches(
             try:
                 result = compute(part).cpu().numpy()
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                size = _smaller(size, error)
+                size = halve(part.stop - start, error)
                 continue
             if results is None:
                 results = np.empty((len(data), *result.shape[1:]), result.dtype)
             results[part] = result
             start = part.stop
     return results
-
-
-def _smaller(size: int, error: RuntimeError) -> int:
-    """Return half the batch size after an allocation failed, or raise."""
-    out_of_memory = isinstance(error, torch.OutOfMemoryError)
-    if not out_of_memory and "can't allocate memory" not in str(error):
-        raise error
-    if size == 1:
-        raise MemoryError(
-            "One image does not fit into the memory of the device: use a larger "
-            "`patch_size`, or a smaller `embed_dim`."
-        ) from error
-    return size // 2
 
 
 def _mean_over_views(module: VisionTransformer, images: Tensor, n_views: int) -> Tensor:

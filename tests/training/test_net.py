@@ -167,7 +167,7 @@ def test_mixing_trains_on_mixed_pairs(make_module, make_plan, make_data):
     data = make_data(6, weight=np.linspace(0.5, 1.5, 6))
     images, (target, weight) = data.inputs(slice(None)), data.labels(slice(None))
     net.streams.host.manual_seed(3)
-    loss = net._training_loss(images, (target, weight))
+    loss = net._add_gradients(*net._vary(images, (target, weight)))
     smooth = 0.9 * np.eye(3)[data.target] + 0.1 / 3
     mixed, soft = Augmentation(mixup=1.0).pairs(
         images,
@@ -177,6 +177,92 @@ def test_mixing_trains_on_mixed_pairs(make_module, make_plan, make_data):
     logits = net.module_(mixed).detach().numpy()
     expected = -(soft.numpy() * log_softmax(logits, axis=1)).sum(axis=1).mean()
     assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+class Limited(torch.nn.Module):
+    """A network whose device holds no more than so many images in training."""
+
+    def __init__(self, network, limit, error):
+        super().__init__()
+        self.network, self.limit, self.error, self.sizes = network, limit, error, []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(images) > self.limit:
+            raise self.error
+        return self.network(images)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+]
+VARIATIONS = [
+    None,
+    Augmentation(shift=0.1, rotate=8, scale=0.1, erase=0.5),
+    Augmentation(flip=True, mixup=1.0, cutmix=1.0),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+@pytest.mark.parametrize("augmentation", VARIATIONS)
+@pytest.mark.parametrize("patch_embed", ["linear", "overlap"])
+def test_batches_that_do_not_fit_are_trained_on_in_parts(
+    make_module, make_plan, make_data, error, augmentation, patch_embed
+):
+    plan = make_plan(
+        batch_size=12,
+        augmentation=augmentation,
+        label_smoothing=0.1,
+        clip_norm=0.5,
+        averaging=0.9,
+    )
+    data = make_data(24, weight=np.linspace(0.5, 1.5, 24))
+    whole, limited = (
+        Limited(make_module(patch_embed=patch_embed), limit, error) for limit in (12, 4)
+    )
+    at_once, in_parts = (make_net(m, plan).initialize() for m in (whole, limited))
+    for net in (at_once, in_parts):
+        net.fit_loop(data)
+    assert limited.sizes[:6] == [12, 6, 3, 3, 3, 3]
+    assert limited.sizes[6:] == [3] * 20
+    assert whole.sizes == [12] * 6
+    for one, other in zip(whole.parameters(), limited.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        in_parts.history[:, "train_loss"], at_once.history[:, "train_loss"], atol=1e-10
+    )
+
+
+def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(
+    make_module, make_plan, make_data
+):
+    limited = Limited(make_module(), 5, OUT_OF_MEMORY[0])
+    net = make_net(limited, make_plan(batch_size=8)).initialize()
+    net.fit_loop(make_data(16))
+    assert limited.sizes[:5] == [8, 4, 4, 4, 4]
+    parts = net.get_iterator(make_data(10))
+    assert [len(images) for images, _ in parts] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_one_image_too_many_says_what_to_change(
+    make_module, make_plan, make_data, error
+):
+    limited = Limited(make_module(), 0, error)
+    message = "One image .* `batch_size`: use a larger `patch_size`, .* `embed_dim`"
+    with pytest.raises(MemoryError, match=message):
+        make_net(limited, make_plan()).fit(make_data(), None)
+    assert limited.sizes == [8, 4, 2, 1]
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(
+    make_module, make_plan, make_data
+):
+    limited = Limited(make_module(), 0, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        make_net(limited, make_plan()).fit(make_data(), None)
+    assert limited.sizes == [8]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
