@@ -104,6 +104,11 @@ class ImageData(torch.utils.data.Dataset):
         """Return the number of samples."""
         return len(self.images)
 
+    @property
+    def is_resident(self) -> bool:
+        """Whether the raw images are on the device."""
+        return self._resident is not None
+
     def _fits_on_device(self) -> bool:
         """Say whether the raw images leave room for training on the device."""
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -120,7 +125,7 @@ class ImageData(torch.utils.data.Dataset):
 
     def expect(self, index: Tensor) -> None:
         """Let images that are read from files be read in the background."""
-        if self._resident is None and hasattr(self.images, "expect"):
+        if not self.is_resident and hasattr(self.images, "expect"):
             self.images.expect(index.numpy())
 
     def _raw(self, rows: np.ndarray | slice) -> Tensor:
@@ -186,10 +191,13 @@ class TrainBatches:
         """Yield images with their labels and weights."""
         order = torch.randperm(len(self.data), generator=self.generator)
         parts = order.tensor_split(len(self))
-        for index, following in zip(parts, (*parts[1:], order[:0]), strict=True):
-            inputs = self.data.inputs(index)
-            self.data.expect(following)
-            yield inputs, self.data.labels(index)
+        # One copy for the whole pass: the device would be waited for at each.
+        there = order.to(self.data.device).tensor_split(len(self))
+        following = *parts[1:], order[:0]
+        for index, at, coming in zip(parts, there, following, strict=True):
+            inputs = self.data.inputs(at if self.data.is_resident else index)
+            self.data.expect(coming)
+            yield inputs, self.data.labels(at)
 
 
 @dataclass(frozen=True)

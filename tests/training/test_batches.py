@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity
 
 from skvit._training import ImageData, Normalizer
 from skvit._training._batches import OrderedBatches, TrainBatches, to_tensor
@@ -174,6 +175,25 @@ def test_order_is_the_generators():
         assert passed == torch.randperm(23, generator=expected).tolist()
 
 
+class Watched(ImageData):
+    """Data that remember where the indices that they are asked for are kept."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.storages = set()
+
+    def labels(self, index):
+        self.storages.add(index.untyped_storage().data_ptr())
+        return super().labels(index)
+
+
+def test_indices_reach_the_device_once_in_a_pass():
+    images = numbered(23)
+    data = Watched(images.images, images.normalize, CPU, images.target)
+    assert len(list(TrainBatches(data, 8, torch.Generator()))) == 3
+    assert len(data.storages) == 1
+
+
 def test_ordered_batches_keep_the_order():
     parts = list(OrderedBatches(numbered(23), 10))
     assert [len(images) for images, _ in parts] == [10, 10, 3]
@@ -191,3 +211,20 @@ def test_batches_reach_the_accelerator(device, resident, monkeypatch):
     assert data.inputs(index).device.type == device
     torch.testing.assert_close(data.inputs(index).cpu(), here.inputs(index))
     assert data.labels(index)[0].cpu().tolist() == [6, 1, 1]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_pass_on_the_accelerator_copies_indices_once(device, resident, monkeypatch):
+    monkeypatch.setattr(ImageData, "_fits_on_device", lambda _: resident)
+    images = numbered(64)
+    place = torch.device(device)
+    data = ImageData(images.images.copy(), images.normalize, place, images.target)
+    batches = TrainBatches(data, 4, torch.Generator())
+    list(batches)  # statistics reach the device
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        labels = torch.cat([labels for _, (labels, _) in batches])
+    copies = sum("Memcpy HtoD" in event.name for event in profile.events())
+    assert copies == 1 + (0 if resident else len(batches))
+    assert labels.sort().values.tolist() == list(range(64))
