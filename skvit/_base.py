@@ -33,6 +33,11 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 _NOT_STATE = ("_skl_", "_callback_", "_parent_callback_", "_metadata_request")
+_OPTIONS = {
+    "architecture": Architecture,
+    "recipe": Recipe,
+    "image_options": ImageOptions,
+}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT64_MAX = 1e150  # the statistics square values and add them up
 
@@ -120,17 +125,13 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
     # input
 
+    def _option(self, name):
+        """Return one of the option objects, unchecked, with defaults for None."""
+        return getattr(self, name) or _OPTIONS[name]()
+
     def _options(self):
         """Return the option objects, checked, with defaults for None."""
-        kinds = {
-            "architecture": Architecture,
-            "recipe": Recipe,
-            "image_options": ImageOptions,
-        }
-        options = {
-            name: (getattr(self, name) or kind()).check()
-            for name, kind in kinds.items()
-        }
+        options = {name: self._option(name).check() for name in _OPTIONS}
         if isinstance(self.augment, Augment):
             self.augment.check()
         return options
@@ -140,7 +141,9 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
         What cannot be read may be skipped only by whoever asks for `_readable` then.
         """
-        reading = self._options()["image_options"].reading(may_skip=may_skip)
+        if reset:
+            self._options()
+        reading = self._option("image_options").reading(may_skip=may_skip)
         spec = None if reset else self.image_spec_
         if self.patch_size == "precomputed":
             images: Any
@@ -249,7 +252,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         check_scale(images, self._value_scale)
         device, precision, module = self._runtime_on_device()
         data = self._make_data(images, device, precision)
-        n_views = self._options()["recipe"].test_views
+        n_views = self._option("recipe").test_views
         logits = predict_logits(module, data, precision, n_views)
         if not np.isfinite(logits).all():
             raise ValueError(
