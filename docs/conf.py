@@ -6,6 +6,7 @@ from docutils import nodes
 
 # The gallery looks up what the examples import, in no order of theirs.
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - see above
+from sphinx_gallery.directives import imgsgnode
 
 import skvit
 
@@ -64,16 +65,20 @@ def skip_foreign(app, what, name, value, skip, options):
     return skip or not home.startswith("skvit")
 
 
-def tell_thumbnails(app, doctree, page):
-    """Give the gallery's thumbnails the title of their example as alternative text."""
+def tell_pictures(app, doctree, page):
+    """Tell the gallery's pictures, large and small, by the title of their example."""
     for image in doctree.findall(nodes.image):
         if not image.get("alt"):
             stem = Path(image["uri"]).stem
             example = stem.removeprefix("sphx_glr_").removesuffix("_thumb")
             image["alt"] = app.env.titles[f"auto_examples/{example}"].astext()
+    for figure in doctree.findall(imgsgnode):
+        title, words = app.env.titles[page].astext(), figure["alt"]
+        named = words.replace(" ", "_") == Path(page).name
+        figure["alt"] = title if named else f"{title}: {words}"
 
 
 def setup(app):
     """Connect what Sphinx asks for."""
     app.connect("autodoc-skip-member", skip_foreign)
-    app.connect("doctree-resolved", tell_thumbnails)
+    app.connect("doctree-resolved", tell_pictures)
