@@ -155,7 +155,7 @@ class MisclassifiedDisplay:
         images = np.array(images[worst])
         display = cls(
             images=images,
-            maps=make_maps(clf, _safe_indexing(X, worst), method)
+            maps=_maps_of_rows(clf, X, worst, method)
             if len(worst)
             else np.empty(images.shape[:3]),
             probabilities=probabilities[worst],
@@ -175,6 +175,13 @@ class MisclassifiedDisplay:
             overlay(panels[1], image, self.maps[number], cmap=cmap, alpha=alpha)
         )
         self.bars_.append(_draw_bars(panels[2], row, self.classes, truth))
+
+
+def _maps_of_rows(clf, X, rows, method):
+    """Return maps of some images, which HDF5 gives out in rising order only."""
+    rising = np.sort(rows)
+    maps = make_maps(clf, _safe_indexing(X, rising), method)
+    return maps[np.searchsorted(rising, rows)]
 
 
 def _draw_bars(ax, probabilities, classes, truth):
