@@ -33,10 +33,13 @@ from skvit._training import (
     resolve_precision,
     train,
 )
-from skvit.nn import ViTConfig
+from skvit.nn import ViTConfig, whiten_stem
 
 _PARTIAL_WARMUP = 20  # updates, at most an epoch of the first call
 _PROBES = 64  # images on which a trained network is tried
+_WHITENED = 1_000  # images whose pixels the stem is whitened for
+_WINDOW_VALUES = 5e6  # looked at for that, at most
+_WINDOW_SIDE = 3
 
 
 def network_config(recipe, architecture, spec, n_outputs):
@@ -175,6 +178,9 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     device = resolve_device(draft.device)
     precision = resolve_precision(draft.precision, device, config)
     module = _make_module(draft, config, device, precision, run)
+    if draft.recipe_.whiten and not run.go_on:
+        few = samples.take(_spread_rows(len(samples.images), _WHITENED))
+        _whiten(module, _as_data(draft, few, device, precision))
     plan = training_plan(
         draft.recipe_,
         options["recipe"],
@@ -194,7 +200,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         monitor=monitor,
         start=draft._progress if run.partial else Progress(draft._progress.epochs),
     )
-    few = samples.take(_spread_rows(len(samples.images)))
+    few = samples.take(_spread_rows(len(samples.images), _PROBES))
     logits = _checked_outputs(module, _as_data(draft, few, device, precision), plan)
     if not run.partial:
         _examine(trained, plan, samples, few, logits)
@@ -260,9 +266,20 @@ def _make_monitor(draft, score, report_to, max_epochs):
     return monitor
 
 
-def _spread_rows(n_samples):
+def _spread_rows(n_samples, n_rows):
     """Return some rows from all over the data, which may be sorted by class."""
-    return np.unique(np.linspace(0, n_samples - 1, _PROBES).astype(int))
+    return np.unique(np.linspace(0, n_samples - 1, n_rows).astype(int))
+
+
+def _whiten(module, data):
+    """Let the stem begin with filters that decorrelate the data's pixels."""
+    config = module.config
+    values = len(data) * math.prod(config.image_size) * config.in_channels
+    step = math.ceil(math.sqrt(values * _WINDOW_SIDE**2 / _WINDOW_VALUES))
+    parts = (slice(i, i + _PROBES) for i in range(0, len(data), _PROBES))
+    whiten_stem(
+        module, ((data.inputs(part), data.labels(part)[1]) for part in parts), step
+    )
 
 
 def _checked_outputs(module, data, plan):

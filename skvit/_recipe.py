@@ -49,6 +49,8 @@ class ResolvedRecipe:
         Width of the feed-forward layers over that of the tokens.
     patch_embed, pos_embed, pool, init : str
         Forms of the network's parts.
+    whiten : bool
+        Whether the stem's first filters come from the images.
     drop_path_rate : float
         Stochastic depth of the last block.
     max_epochs, batch_size : int
@@ -74,6 +76,7 @@ class ResolvedRecipe:
     pos_embed: str
     pool: str
     init: str
+    whiten: bool
     drop_path_rate: float
     max_epochs: int
     batch_size: int
@@ -133,6 +136,7 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     batch_size = _auto(params.batch_size, step_value(_BATCH_SIZE, n_samples))
     updates = max_epochs * math.ceil(n_samples / batch_size)
     optimizer = _auto(params.optimizer, "adamw")
+    patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
     return ResolvedRecipe(
         patch_size=_resolve_patch_size(params.patch_size, spec),
@@ -140,10 +144,11 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
         depth=_resolve_depth(params.depth, spec, n_samples),
         num_heads=_resolve_heads(params.num_heads, embed_dim),
         mlp_ratio=_auto(params.mlp_ratio, 2.0),
-        patch_embed=_resolve_patch_embed(architecture.patch_embed, spec),
+        patch_embed=patch_embed,
         pos_embed=_auto(params.pos_embed, "learned"),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
+        whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -199,6 +204,16 @@ def _resolve_patch_embed(patch_embed, spec):
             )
         return "sequence"
     return _auto(patch_embed, "overlap" if spec.kind == "image" else "linear")
+
+
+def _resolve_whiten(whiten, patch_embed):
+    """Return whether the stem starts as a whitening; only a stem can."""
+    if whiten is True and patch_embed != "overlap":
+        raise ValueError(
+            "`whiten`=True needs the convolutional stem, patch_embed='overlap'; here "
+            f"it is {patch_embed!r}. Use whiten='auto'."
+        )
+    return _auto(whiten, patch_embed == "overlap")
 
 
 def _resolve_patch_size(patch_size, spec):

@@ -331,3 +331,34 @@ def test_not_verbose_shows_nothing(make_tiny, few_digits, capfd):
     X, y = few_digits
     make_tiny(verbose=0).fit(X, y, X_val=X, y_val=y).partial_fit(X, y)
     assert capfd.readouterr() == ("", "")
+
+
+# whitening
+
+
+def test_the_stem_starts_from_the_training_images(make_tiny, few_digits):
+    X, y = few_digits
+    drawn, whitened = (
+        make_tiny(
+            architecture=Architecture(patch_embed="overlap", whiten=whiten),
+            learning_rate=1e-12,
+            augment=None,
+        ).fit(X, y)
+        for whiten in (False, "auto")
+    )
+    assert (drawn.recipe_.whiten, whitened.recipe_.whiten) == (False, True)
+    name = "patch_embed.stages.0.weight"
+    before, after = (clf.module_.get_parameter(name) for clf in (drawn, whitened))
+    axes = after.detach().flatten(1).double()[:9]
+    images = torch.from_numpy((X - X.mean()) / X.std()).double()[:, None]
+    windows = torch.nn.functional.unfold(images, 3, padding=1).transpose(1, 2)
+    outputs = windows.flatten(0, 1) @ axes.T
+    products = outputs.T @ outputs / len(outputs)
+    assert (products - products.diag().diag()).abs().max() < 1e-4
+    assert not torch.equal(before, after)
+
+
+def test_whitening_needs_a_stem(make_tiny, few_digits):
+    clf = make_tiny(architecture=Architecture(patch_embed="linear", whiten=True))
+    with pytest.raises(ValueError, match=r"`whiten`=True needs the convolutional stem"):
+        clf.fit(*few_digits)

@@ -14,6 +14,7 @@ CASES = {
         "patch_norm": (["none", "before", "after", "both"], [None, "all"]),
         "stem_width": ([1, 32], [0, 2.5]),
         "stem_convs": ([1, 2], [0, 3]),
+        "whiten": (["auto", True, False], ["yes", None]),
         "class_token": ([None, True, False], ["yes"]),
         "norm_after_pool": ([None, True, False], ["yes"]),
         "pos_embed_token": ([True, False], ["yes", None]),

@@ -29,7 +29,7 @@ SETTINGS = {
     "weight_decay": 0.01,
 }
 OPTIONS = {
-    "architecture": {"patch_embed": "conv", "init": "jax"},
+    "architecture": {"patch_embed": "conv", "init": "jax", "whiten": False},
     "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
 }
 
@@ -95,7 +95,7 @@ def test_explicit_options_win(group, name, value):
 def test_all_that_is_explicit_stays_whatever_the_data(spec):
     sequence = spec.kind == "sequence"
     given = SETTINGS | OPTIONS | {"augment": None}
-    given["architecture"] = {"patch_embed": "linear", "init": "jax"}
+    given["architecture"] = {"patch_embed": "linear", "init": "jax", "whiten": False}
     one, other = resolve(spec, 10, **given), resolve(spec, 10**6, **given)
     assert one == other
     assert one.patch_embed == ("sequence" if sequence else "linear")

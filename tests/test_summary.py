@@ -94,7 +94,7 @@ def test_every_setting_given_leaves_no_list_of_resolved_ones(clf):
     fixed.set_params(**{name: getattr(given, name) for name in names - {"augment"}})
     fixed.set_params(
         augment=None,
-        architecture=Architecture(patch_embed="overlap", init="jax"),
+        architecture=Architecture(patch_embed="overlap", init="jax", whiten=True),
         recipe=skvit.Recipe(label_smoothing=0.0, averaging=None),
     )
     assert "resolved from" not in fixed.summary()

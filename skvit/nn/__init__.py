@@ -9,6 +9,7 @@ from skvit.nn._presets import PRESETS
 from skvit.nn._record import Record
 from skvit.nn._resize import change_size, resize_patch_kernel
 from skvit.nn._vision_transformer import VisionTransformer
+from skvit.nn._whiten import whiten_stem
 
 __all__ = [
     "PRESETS",
@@ -24,4 +25,5 @@ __all__ = [
     "set_generator",
     "sincos_1d",
     "sincos_2d",
+    "whiten_stem",
 ]
