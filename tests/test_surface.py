@@ -79,6 +79,12 @@ def test_every_public_name_appears_in_an_example():
         assert set(module.__all__) <= words, module.__name__
 
 
+def test_api_page_lists_every_public_name():
+    listed = set(re.findall(r"\w+", (ROOT / "docs/api.rst").read_text("utf-8")))
+    for module in map(import_module, PUBLIC_MODULES):
+        assert set(module.__all__) - {"__version__"} <= listed, module.__name__
+
+
 def test_dir_lists_the_public_names():
     assert set(skvit.__all__) <= set(dir(skvit))
 
