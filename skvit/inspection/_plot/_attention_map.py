@@ -60,12 +60,11 @@ def read_images(clf, X):
     return images
 
 
-def overlay(ax, image, values, *, cmap, alpha):
+def overlay(ax, image, values, *, is_signed, cmap, alpha):
     """Draw a map over a fainter, gray image; return the map's artist."""
     gray = image if image.ndim == 2 else image.mean(axis=-1)
     show_image(ax, gray)
     top = max(float(np.abs(values).max()), np.finfo(float).tiny)
-    is_signed = values.min() < 0
     return show_image(
         ax,
         values,
@@ -133,7 +132,7 @@ class AttentionMapDisplay:
             figure.
         cmap : str or Colormap or None, default=None
             Colours of the maps, from zero to each map's greatest value. None is
-            "viridis", and "PuOr" with zero in its middle where a map goes below zero.
+            "viridis", and "PuOr" with zero in its middle where maps go below zero.
         alpha : float, default=0.7
             Opacity of the maps over the images.
 
@@ -150,8 +149,9 @@ class AttentionMapDisplay:
             show_image(top, image, title)
             for top, image, title in zip(axes[0], shown, titles, strict=True)
         ]
+        look = {"is_signed": np.min(self.maps) < 0, "cmap": cmap, "alpha": alpha}
         self.maps_ = [
-            overlay(below, image, values, cmap=cmap, alpha=alpha)
+            overlay(below, image, values, **look)
             for below, image, values in zip(axes[1], shown, self.maps, strict=True)
         ]
         axes[1, 0].set_ylabel(self.label)

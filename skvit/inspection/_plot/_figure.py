@@ -1,10 +1,14 @@
 """Axes to draw on, and images as matplotlib shows them."""
 
+import textwrap
+
 import numpy as np
 
 from skvit._utils._optional import require_pyplot
 
 _GAP_SHARE = 8  # of a mosaic's tile that a gap is as wide as, one in so many
+_LETTERS_PER_INCH = 13  # of titles; with room for wide ones
+_TITLE_LINES = 3
 GAP_COLOR = (0.34, 0.71, 0.91)  # neither a gray nor likely in a photograph
 
 
@@ -116,8 +120,29 @@ def show_image(ax, image, title="", **kwargs):
     aspect = "auto" if min(image.shape[:2]) == 1 else "equal"
     artist = ax.imshow(image, interpolation="nearest", aspect=aspect, **kwargs)
     ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize="medium")
+    ax.set_title(wrap(ax, title), fontsize="medium")
     return artist
+
+
+def letters_across(ax):
+    """Return about how many letters of a title are as wide as the axes."""
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    return max(6, int(_LETTERS_PER_INCH * inches))
+
+
+def wrap(ax, title):
+    """Break lines that are wider than the axes; of very long ones leave the end."""
+    options = {"max_lines": _TITLE_LINES, "placeholder": " …"}
+    width = letters_across(ax)
+    return "\n".join(
+        textwrap.fill(line, width, **options) for line in title.split("\n")
+    )
+
+
+def shorten(ax, name):
+    """Leave the end of a name that is wider than the axes."""
+    length = letters_across(ax)
+    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def make_mosaic(tiles, fill=np.nan):

@@ -8,12 +8,14 @@ from skvit.inspection._plot._attention_map import make_maps, overlay, read_image
 from skvit.inspection._plot._figure import (
     make_axes,
     panel_size,
+    shorten,
     show_image,
     to_displayed,
 )
 
 _TRUE, _OTHER = "#0072B2", "#BBBBBB"
 _N_BARS = 3
+_BAR_HEIGHT = 0.4
 
 
 def worst_errors(probabilities, codes, n_images):
@@ -107,8 +109,9 @@ class MisclassifiedDisplay:
                 ax, 3, len(self.images), panel_size=panel_size(self.images, 1.9)
             )
             shown = to_displayed(self.images)
+            look = {"is_signed": np.min(self.maps) < 0, "cmap": cmap, "alpha": alpha}
             for number, column in enumerate(self.ax_.T):
-                self._draw(number, column, shown[number], cmap, alpha)
+                self._draw(number, column, shown[number], look)
         self.figure_ = self.ax_.flat[0].figure
         return self
 
@@ -165,15 +168,13 @@ class MisclassifiedDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def _draw(self, number, panels, image, cmap, alpha):
+    def _draw(self, number, panels, image, look):
         """Draw one image, its map and its probabilities."""
         row = self.probabilities[number]
         truth = self.true_labels[number]
         title = f"{self.classes[row.argmax()]}, not {truth}"
         self.images_.append(show_image(panels[0], image, title))
-        self.maps_.append(
-            overlay(panels[1], image, self.maps[number], cmap=cmap, alpha=alpha)
-        )
+        self.maps_.append(overlay(panels[1], image, self.maps[number], **look))
         self.bars_.append(_draw_bars(panels[2], row, self.classes, truth))
 
 
@@ -194,11 +195,15 @@ def _draw_bars(ax, probabilities, classes, truth):
     bars = ax.barh(
         places,
         probabilities[shown],
+        height=_BAR_HEIGHT,
         color=[_TRUE if i == true else _OTHER for i in shown],
     )
     ax.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
-    ax.set_yticks(places, [str(classes[i]) for i in shown])
-    ax.invert_yaxis()
-    ax.set(xlim=(0, 1.4), xticks=[])
+    names = [shorten(ax, str(classes[i])) for i in shown]
+    # Above their bars names may be as long as the panel is wide.
+    tops = places - _BAR_HEIGHT / 2
+    ax.set_yticks(tops, names, fontsize="small", ha="left", va="bottom")
+    ax.tick_params(axis="y", length=0, pad=-4)
+    ax.set(xlim=(0, 1.4), ylim=(len(shown) - 0.7, -0.9), xticks=[])
     ax.spines[["top", "right", "bottom"]].set_visible(False)
     return bars

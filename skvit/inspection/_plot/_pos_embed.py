@@ -110,8 +110,9 @@ class PositionSimilarityDisplay:
         )
         ax.set(xlabel=labels[0], ylabel=labels[1])
         self.ax_, self.figure_ = ax, ax.figure
+        beside = ax.inset_axes((1.02, 0.0, 0.04, 1.0))  # as high as the image
         self.colorbar_ = self.figure_.colorbar(
-            self.image_, ax=ax, label="cosine similarity"
+            self.image_, cax=beside, label="cosine similarity"
         )
         return self
 

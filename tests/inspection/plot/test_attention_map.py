@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -57,14 +59,28 @@ def test_colours_have_zero_in_the_middle_where_there_are_negative_values(pyplot)
     images = np.zeros((3, 2, 2, 1))
     maps = np.array([[[0, 1], [2, 3]], [[0, 1], [-4, 3]], [[0, 0], [0, 0]]])
     display = AttentionMapDisplay(images=images, maps=maps).plot()
-    assert display.maps_[0].get_clim() == (0, 3)
-    assert display.maps_[0].get_cmap().name == "viridis"
-    assert display.maps_[1].get_clim() == (-4, 4)
-    assert display.maps_[1].get_cmap().name == "PuOr"
-    assert display.maps_[2].get_clim()[0] == 0
+    assert [shown.get_clim() for shown in display.maps_[:2]] == [(-3, 3), (-4, 4)]
+    assert {shown.get_cmap().name for shown in display.maps_} == {"PuOr"}
+    above = AttentionMapDisplay(images=images, maps=abs(maps)).plot()
+    assert [shown.get_clim() for shown in above.maps_[:2]] == [(0, 3), (0, 4)]
+    assert {shown.get_cmap().name for shown in above.maps_} == {"viridis"}
+    assert above.maps_[2].get_clim()[0] == 0
     display.plot(cmap="magma", alpha=0.3)
     assert display.maps_[1].get_cmap().name == "magma"
     assert display.maps_[1].get_alpha() == 0.3
+
+
+def test_long_titles_do_not_overlap(pyplot):
+    display = AttentionMapDisplay(
+        images=np.zeros((5, 24, 56, 3)),
+        maps=np.ones((5, 24, 56)),
+        titles=["a temple in China, seen at dusk"] * 5,
+    ).plot()
+    display.figure_.draw_without_rendering()
+    places = [panel.title.get_window_extent() for panel in display.ax_[0]]
+    for left, right in itertools.pairwise(places):
+        assert left.x1 <= right.x0
+    assert places[0].x0 >= 0
 
 
 def test_draws_on_given_axes(pyplot, make_classifier, images):

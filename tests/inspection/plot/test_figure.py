@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from skvit.inspection._plot._figure import (
+    letters_across,
     make_axes,
     make_mosaic,
     panel_size,
+    shorten,
     show_image,
     to_displayed,
+    wrap,
 )
 
 
@@ -65,6 +68,18 @@ def test_gray_images_share_a_scale(pyplot):
     assert artist.get_clim() == (0, 1)
     assert artist.axes.get_title() == "title"
     assert len(artist.axes.get_xticks()) == 0
+
+
+def test_titles_are_as_wide_as_their_axes(pyplot):
+    ax = pyplot.figure(figsize=(2, 2), dpi=100).add_axes((0, 0, 1, 1))
+    assert letters_across(ax) == 26
+    assert wrap(ax, "short") == "short"
+    assert wrap(ax, "first\nsecond") == "first\nsecond"
+    assert wrap(ax, "a yellow dahlia in the garden") == "a yellow dahlia in the\ngarden"
+    assert wrap(ax, 9 * "a yellow dahlia ").endswith("yellow …")
+    assert wrap(ax, 9 * "a yellow dahlia ").count("\n") == 2
+    assert shorten(ax, "x" * 26) == "x" * 26
+    assert shorten(ax, "x" * 27) == "x" * 25 + "…"
 
 
 def test_panels_have_the_proportions_of_the_images():

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +78,37 @@ def test_the_true_class_is_always_shown(pyplot, row, shown):
     ).plot()
     labels = [label.get_text() for label in display.ax_[2, 0].get_yticklabels()]
     assert labels == shown
+
+
+def test_long_names_do_not_overlap(pyplot):
+    names = np.array(
+        ["a temple in China, seen at dusk", "roof", "a yellow dahlia, half"]
+    )
+    display = MisclassifiedDisplay(
+        images=np.zeros((4, 24, 56, 3)),
+        maps=np.ones((4, 24, 56)),
+        probabilities=np.tile([0.7, 0.2, 0.1], (4, 1)),
+        true_labels=names[[1, 2, 1, 2]],
+        classes=names,
+        indices=np.arange(4),
+    ).plot()
+    display.figure_.draw_without_rendering()
+    for row in (0, 2):
+        places = [
+            [text.get_window_extent() for text in texts_of(panel)]
+            for panel in display.ax_[row]
+        ]
+        for left, right in itertools.pairwise(places):
+            assert max(place.x1 for place in left) <= min(place.x0 for place in right)
+    labels = [text.get_window_extent() for text in display.ax_[2, 0].get_yticklabels()]
+    bars = [bar.get_window_extent() for bar in display.bars_[0]]
+    for label, bar in zip(labels, bars, strict=True):
+        assert label.y0 >= bar.y1 - 2
+    assert display.ax_[1, 0].get_window_extent().width > 100
+
+
+def texts_of(panel):
+    return [panel.title, *panel.get_yticklabels()]
 
 
 def test_no_errors(pyplot, small_digits):

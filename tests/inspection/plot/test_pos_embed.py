@@ -34,6 +34,15 @@ def test_draws_a_grid_of_grids(pyplot):
     assert display.colorbar_.ax.get_ylabel() == "cosine similarity"
 
 
+def test_the_scale_is_as_high_as_the_image(pyplot):
+    display = PositionSimilarityDisplay(similarities=np.ones((4, 7, 4, 7))).plot()
+    display.figure_.draw_without_rendering()
+    image = display.ax_.get_window_extent()
+    scale = display.colorbar_.ax.get_window_extent()
+    assert (scale.y0, scale.y1) == pytest.approx((image.y0, image.y1), abs=1)
+    assert scale.x0 > image.x1
+
+
 def test_many_positions_have_few_ticks(pyplot):
     display = PositionSimilarityDisplay(similarities=np.ones((20, 20) * 2)).plot()
     assert len(display.ax_.get_xticks()) == 10
