@@ -10,13 +10,15 @@ from skvit._images import ImageSpec, resolve_patch_size
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
-_EPOCHS = ((0, 40), (100, 80), (1_000, 60), (4_000, 24), (15_000, 16), (40_000, 12))
+_EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 20), (15_000, 18), (40_000, 12))
+_EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 50), (4_000, 24), (15_000, 16))
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
 # (from this many values per image on, value): gray thumbnails need less than photos
 _WIDTH = ((0, 64), (2_000, 128))
-_DEPTH = ((0, 2), (700, 4))
+_SMALL = 700  # values per image, below which images are small
+_DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 
@@ -27,7 +29,7 @@ _MIN_UPDATES_TO_AVERAGE = 500
 _AVERAGED_SHARE = 0.1  # of the updates, at the end
 _AVERAGING_DECAY = 0.998
 
-_BASE_RATE = {"adamw": 1.0, "muon": 1.0, "sgd": 25.0}  # relative to AdamW's
+_BASE_RATE = {"adamw": 1.0, "muon": 8 / 3, "sgd": 25.0}  # relative to AdamW's
 
 
 def step_value(steps, n):
@@ -132,10 +134,10 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     is_image = spec.kind == "image"
     architecture, recipe = params.architecture, params.recipe
     embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
-    max_epochs = _auto(params.max_epochs, step_value(_EPOCHS, n_samples))
+    max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples)
     batch_size = _auto(params.batch_size, step_value(_BATCH_SIZE, n_samples))
     updates = max_epochs * math.ceil(n_samples / batch_size)
-    optimizer = _auto(params.optimizer, "adamw")
+    optimizer = _auto(params.optimizer, "adamw" if spec.kind == "table" else "muon")
     patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
     return ResolvedRecipe(
@@ -184,6 +186,13 @@ def _resolve_depth(depth, spec, n_samples):
     """Return the number of blocks: by the size of an image, then by their number."""
     blocks = step_value(_DEPTH, spec.n_features)
     return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
+
+
+def _resolve_epochs(max_epochs, spec, n_samples):
+    """Return the number of epochs: small images and tables gain from more."""
+    is_small = spec.kind == "table" or spec.n_features < _SMALL
+    steps = _EPOCHS_OF_SMALL if is_small else _EPOCHS
+    return _auto(max_epochs, step_value(steps, n_samples))
 
 
 def _resolve_heads(num_heads, embed_dim):

@@ -230,7 +230,8 @@ def test_fitted_attributes(make_tiny, few_digits):
 
 
 def test_loss_falls(make_tiny, few_digits):
-    clf = make_tiny(max_epochs=10, learning_rate=1e-2, augment=None).fit(*few_digits)
+    adamw = {"optimizer": "adamw", "learning_rate": 1e-2}
+    clf = make_tiny(max_epochs=10, augment=None, **adamw).fit(*few_digits)
     assert clf.loss_curve_[-1] < 0.9 * clf.loss_curve_[0]
 
 

@@ -146,8 +146,19 @@ def test_rate_falls_with_the_width_and_fits_the_optimizer():
     narrow, wide = resolve(embed_dim=64), resolve(embed_dim=256)
     assert narrow.learning_rate == 4 * wide.learning_rate
     assert resolve(embed_dim=16).learning_rate == narrow.learning_rate
-    sgd = resolve(embed_dim=64, optimizer="sgd")
-    assert sgd.learning_rate > 10 * narrow.learning_rate
+    adamw, sgd = (resolve(embed_dim=64, optimizer=name) for name in ("adamw", "sgd"))
+    assert sgd.learning_rate > 10 * adamw.learning_rate
+
+
+def test_muon_trains_images_and_their_patches_and_adamw_tables():
+    assert resolve(GRAY).optimizer == resolve(SEQUENCE).optimizer == "muon"
+    assert resolve(TABLE).optimizer == "adamw"
+
+
+def test_small_images_and_tables_take_more_epochs():
+    for n in (1_000, 4_000):
+        assert resolve(GRAY, n).max_epochs > resolve(PHOTO, n).max_epochs
+        assert resolve(TABLE, n).max_epochs > resolve(PHOTO, n).max_epochs
 
 
 def test_photos_have_wider_networks_than_thumbnails():
