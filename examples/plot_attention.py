@@ -31,7 +31,14 @@ for image, digit, (row, column) in zip(
     np.maximum(place, digit, out=place)
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-clf = ViTClassifier(patch_size=2, max_epochs=15, random_state=0).fit(X_train, y_train)
+clf = ViTClassifier(
+    patch_size=2,
+    max_epochs=15,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    random_state=0,
+)
+clf.fit(X_train, y_train)
 print(f"accuracy on {len(X_test)} images held out: {clf.score(X_test, y_test):.3f}")
 
 # %%
@@ -62,7 +69,9 @@ plt.show()
 # %%
 # Rollout follows the attention through all layers, the residual connections included:
 # how much of each patch has flowed into what stands for the image. Without a class
-# token, all of it comes from the patches.
+# token, all of it comes from the patches. A network trained in another way may look
+# elsewhere and be right all the same, so that the worth of a map :ref:`has to be
+# measured <sphx_glr_auto_examples_plot_faithfulness.py>`.
 
 flow = attention_rollout(clf, X)
 print("sum over the patches:", flow.sum(axis=(1, 2)).round(3))

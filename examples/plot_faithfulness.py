@@ -42,13 +42,13 @@ clf = ViTClassifier(patch_size=2, max_epochs=15, random_state=0).fit(X_train, y_
 print(f"accuracy on {len(X_test)} images held out: {clf.score(X_test, y_test):.3f}")
 
 # %%
-# Four maps of each image, one value for each patch, and their curves. The attention of
-# the last layer is averaged over its heads.
+# Four maps of each image, and their curves. Maps may have a value for each patch or for
+# each pixel. The attention of the last layer is averaged over its heads.
 
 X = X_test[:40]
-last = attention_maps(clf, X, layers=-1, queries="pool").mean(axis=(1, 2))
+last = attention_maps(clf, X, layers=-1, queries="pool", upsample=True)
 maps = {
-    "attention": last.reshape(len(X), *clf.module_.grid),
+    "attention": last.mean(axis=(1, 2)),
     "rollout": attention_rollout(clf, X),
     "relevance": attention_relevance(clf, X),
     "occlusion": occlusion_map(clf, X),

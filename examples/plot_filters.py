@@ -44,6 +44,8 @@ clf = ViTClassifier(
     depth=1,
     embed_dim=64,
     max_epochs=30,
+    optimizer="adamw",
+    learning_rate=3e-3,
     weight_decay=5.0,
     augment=None,
     architecture=Architecture(patch_embed="linear"),

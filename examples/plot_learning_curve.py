@@ -21,7 +21,7 @@ from skvit import ViTClassifier
 
 X, y = load_digits(return_X_y=True)
 models = {
-    "Vision Transformer": ViTClassifier(max_epochs=30, random_state=0),
+    "Vision Transformer": ViTClassifier(max_epochs=25, random_state=0),
     "support vectors": SVC(),
     "forest": RandomForestClassifier(random_state=0),
 }
