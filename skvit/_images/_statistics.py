@@ -44,8 +44,10 @@ def channel_statistics(
     for samples, lines in iter_blocks((len(rows), *images.shape[1:])):
         if lines.start == 0:
             chosen = _chosen(images, rows[samples])
-        block = _centred(chosen[:, lines], origin)
-        share, block_mean, block_squares = _moments(block, weight[samples])
+        # Without a name, so that no block is kept while the next one is made.
+        share, block_mean, block_squares = _moments(
+            _centred(chosen[:, lines], origin), weight[samples]
+        )
         total += share
         offset = block_mean - mean
         mean += offset * (share / total)
