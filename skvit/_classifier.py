@@ -109,7 +109,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     augment : {"auto", "light", "photo"}, Augment or None, default="auto"
         How training images are varied. "auto" is "light" for 100 images or more and
         keeps labels for letters and digits too: shifts, small rotations and changes of
-        size, erased rectangles. "photo" adds mirroring, colour and operations on
+        size. "photo" adds mirroring, erased rectangles, colour and operations on
         values. Tables and precomputed patches are never varied.
     recipe : Recipe or None, default=None
         Further settings of training.

@@ -254,7 +254,7 @@ def _resolve_augment(augment, spec, n_samples):
 
 
 _PRESETS = {
-    "light": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.1},
+    "light": {"shift": 0.1, "rotate": 5.0, "scale": 0.1},
     "photo": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.2, "flip": True}
     | {"color": 0.3, "operations": 1},
 }

@@ -64,6 +64,18 @@ def make_tiny(tiny_params):
     return make
 
 
+@pytest.fixture(scope="module")
+def fitted(few_digits):
+    """A tiny classifier fitted on the plain array, with its probabilities."""
+    from skvit import ViTClassifier
+
+    X, y = few_digits
+    clf = ViTClassifier(
+        embed_dim=16, depth=1, num_heads=2, max_epochs=2, random_state=0
+    ).fit(X, y)
+    return clf, clf.predict_proba(X)
+
+
 @pytest.fixture
 def one_thread():
     """Let PyTorch compute in one thread, as in a worker process beside another."""

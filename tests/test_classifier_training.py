@@ -1,0 +1,278 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, make_scorer
+
+from skvit import ViTClassifier
+
+LETTERS = np.array(list("abcdefghij"))
+
+
+# validation and early stopping
+
+
+def test_nothing_is_held_out_by_default(make_tiny, few_digits):
+    clf = make_tiny().fit(*few_digits)
+    assert clf.validation_scores_ is None
+    assert clf.best_validation_score_ is None
+    assert list(clf.history_) == [
+        "epoch",
+        "train_loss",
+        "learning_rate",
+        "images_per_second",
+        "seconds",
+    ]
+
+
+def test_validation_without_early_stopping_only_watches(make_tiny, few_digits, fitted):
+    X, y = few_digits
+    clf = make_tiny(n_iter_no_change=1).fit(X, y, X_val=X[:30], y_val=y[:30])
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted[1])
+    assert clf.validation_scores_[-1] == clf.score(X[:30], y[:30])
+    assert clf.history_["valid_score"].tolist() == clf.validation_scores_
+    assert clf.best_validation_score_ == max(clf.validation_scores_)
+
+
+def test_validation_images_in_another_form(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(
+        X, LETTERS[y], X_val=X[:30].reshape(-1, 64).tolist(), y_val=LETTERS[y[:30]]
+    )
+    assert clf.validation_scores_[-1] == clf.score(X[:30], LETTERS[y[:30]])
+
+
+def test_early_stopping_restores_the_best_weights(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(
+        early_stopping=True,
+        max_epochs=60,
+        n_iter_no_change=2,
+        tol=0.0,
+        optimizer="adamw",
+        learning_rate=0.05,
+    ).fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    scores = clf.validation_scores_
+    assert clf.n_epochs_ == len(scores) < 60
+    assert max(scores) > scores[-1]
+    assert clf.score(X[80:], y[80:]) == clf.best_validation_score_ == max(scores)
+    # It ended once the patience was used up, and not before.
+    best = int(np.argmax(scores))
+    assert clf.n_epochs_ >= best + 1 + 2
+
+
+def test_early_stopping_holds_out_a_fraction(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(early_stopping=True, validation_fraction=0.25).fit(X, y % 2)
+    # Accuracies of 30 images are thirtieths.
+    thirtieths = np.array(clf.validation_scores_) * 30
+    np.testing.assert_allclose(thirtieths, thirtieths.round(), atol=1e-9)
+    assert clf.channel_mean_ != make_tiny().fit(X, y % 2).channel_mean_
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    ["neg_log_loss", make_scorer(log_loss, response_method="predict_proba")],
+)
+def test_scoring(make_tiny, few_digits, scoring):
+    X, y = few_digits
+    clf = make_tiny(scoring=scoring).fit(X, y, X_val=X, y_val=y)
+    loss = log_loss(y, clf.predict_proba(X))
+    assert abs(clf.validation_scores_[-1]) == pytest.approx(loss, rel=1e-6)
+
+
+def test_validation_weights(make_tiny, few_digits):
+    X, y = few_digits
+    weight = np.linspace(0, 1, len(y))
+    clf = make_tiny().fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    assert clf.validation_scores_[-1] == pytest.approx(
+        clf.score(X, y, sample_weight=weight)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: {"X_val": X}, "only `X_val` was given"),
+        (lambda X, y: {"y_val": y}, "only `y_val` was given"),
+        (lambda X, y: {"sample_weight_val": y}, "`sample_weight_val` needs `X_val`"),
+        (lambda X, y: {"X_val": X, "y_val": y[:5]}, "inconsistent numbers of samples"),
+        (lambda X, y: {"X_val": X * np.nan, "y_val": y}, "Input X contains NaN"),
+        (lambda X, y: {"X_val": X[:, :7], "y_val": y}, "does not hold images of 8 x 8"),
+        (lambda X, y: {"X_val": X[:0], "y_val": y[:0]}, r"0 sample\(s\)"),
+        (
+            lambda X, y: {"X_val": X, "y_val": y + 5},
+            r"y_val has labels .* not among .*: \[10, 11, 12, 13, 14\]; known are \[0,",
+        ),
+        (
+            lambda X, y: {"X_val": X, "y_val": y.astype(str)},
+            "y_val has labels of type <U.*Give both as text or both as numbers",
+        ),
+        (
+            lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": y[:3]},
+            r"sample_weight.shape == \(3,\)",
+        ),
+    ],
+)
+def test_validation_data_that_is_refused(few_digits, change, message):
+    X, y = few_digits
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier().fit(X, y, **change(X, y))
+
+
+def test_scores_that_do_not_exist_are_refused_before_training(few_digits):
+    X, y = few_digits
+    clf = ViTClassifier(early_stopping=True, scoring="goodness")
+    with pytest.raises(ValueError, match="'goodness' is not a valid scoring value"):
+        clf.fit(X, y)
+
+
+def test_too_few_of_a_class_to_hold_out(few_digits):
+    X, y = few_digits
+    with pytest.raises(ValueError, match="least populated class"):
+        ViTClassifier(early_stopping=True).fit(X[:12], y[:12])
+
+
+# warm start and partial fit
+
+
+def test_warm_start_goes_on(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(warm_start=True).fit(X, y)
+    mean, losses = clf.channel_mean_, clf.loss_curve_
+    clf.fit(X[:80], y[:80])
+    assert clf.n_epochs_ == 4
+    assert clf.loss_curve_[:2] == losses
+    assert clf.history_["epoch"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(clf.channel_mean_, mean)
+    cold = make_tiny(max_epochs=1).fit(X[:80], y[:80])
+    assert clf.loss_curve_[2] != cold.loss_curve_[0]
+
+
+def test_warm_start_begins_with_the_weights(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(warm_start=True, learning_rate=1e-12).fit(X, y)
+    before = clf.predict_proba(X)
+    np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), before, rtol=1e-6)
+
+
+def test_fit_without_warm_start_begins_anew(make_tiny, few_digits, fitted):
+    X, y = few_digits
+    clf = make_tiny().fit(X[:60], y[:60] % 3)
+    np.testing.assert_array_equal(clf.fit(X, y).predict_proba(X), fitted[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda clf, X, y: clf.set_params(embed_dim=32).fit(X, y),
+            "`embed_dim` is 32, but was 16. Restore them, or fit a clone",
+        ),
+        (lambda clf, X, y: clf.fit(X, y + 1), r"not among the classes .*: \[10\]"),
+        (lambda clf, X, y: clf.fit(X[:, 1:], y), "does not hold images of 8 x 8"),
+    ],
+)
+def test_warm_start_with_other_networks_is_refused(
+    make_tiny, few_digits, change, message
+):
+    clf = make_tiny(warm_start=True).fit(*few_digits)
+    with pytest.raises(ValueError, match=message):
+        change(clf, *few_digits)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_partial_fit_goes_on_through_pickles(make_tiny, few_digits, optimizer):
+    X, y = few_digits
+    settings = {"optimizer": optimizer, "batch_size": 32}
+    straight = make_tiny(**settings).partial_fit(X, y, classes=range(10))
+    stored = pickle.dumps(straight)
+    straight.partial_fit(X, y).partial_fit(X, y)
+    for _ in range(2):
+        stored = pickle.dumps(pickle.loads(stored).partial_fit(X, y))
+    np.testing.assert_array_equal(
+        pickle.loads(stored).predict_proba(X), straight.predict_proba(X)
+    )
+    # The optimizer's state is what makes it go on: without it, the weights differ.
+    fresh = make_tiny(**settings, warm_start=True, max_epochs=1)
+    for _ in range(3):
+        fresh.fit(X, y)
+    assert not np.array_equal(fresh.predict_proba(X), straight.predict_proba(X))
+
+
+def test_partial_fit_is_one_pass_at_a_constant_rate(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(learning_rate=1e-3).partial_fit(X, y, classes=range(10))
+    mean, recipe = clf.channel_mean_, clf.recipe_
+    for part in (slice(60), slice(60, 120)):
+        clf.partial_fit(X[part] + 1, y[part])
+    assert clf.n_epochs_ == 3
+    assert clf.history_["epoch"].tolist() == [1, 2, 3]
+    assert clf.history_["learning_rate"].tolist()[1:] == [1e-3, 1e-3]
+    np.testing.assert_array_equal(clf.channel_mean_, mean)
+    assert clf.recipe_ == recipe
+
+
+def test_partial_fit_learns_from_a_stream(make_tiny, digits):
+    X, y = digits
+    clf = make_tiny(learning_rate=5e-3, batch_size=32)
+    for _ in range(4):
+        for start in range(0, 1200, 200):
+            part = slice(start, start + 200)
+            clf.partial_fit(X[part], y[part], classes=range(10))
+    assert clf.score(X[1200:], y[1200:]) > 0.6
+
+
+def test_partial_fit_knows_classes_that_come_later(make_tiny, few_digits):
+    X, y = few_digits
+    low = y < 5
+    clf = make_tiny().partial_fit(X[low], LETTERS[y[low]], classes=LETTERS[::-1])
+    assert clf.classes_.tolist() == LETTERS.tolist()
+    clf.partial_fit(X[~low], LETTERS[y[~low]], classes=LETTERS)
+    assert clf.predict_proba(X).shape == (120, 10)
+
+
+def test_partial_fit_after_fit(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y).partial_fit(X, y)
+    assert clf.n_epochs_ == 3
+
+
+def test_partial_fit_keeps_class_weights_in_every_part(make_tiny, few_digits):
+    X, y = few_digits
+    settings = {"optimizer": "sgd", "precision": "float64", "augment": None}
+    one = y == 1
+    weighted = make_tiny(class_weight={0: 1.0, 1: 3.0, 2: 1.0}, **settings)
+    by_hand = make_tiny(**settings)
+    for clf, weight in ((weighted, None), (by_hand, np.full(one.sum(), 3.0))):
+        clf.partial_fit(X[y == 0], y[y == 0], classes=range(10))
+        clf.partial_fit(X[one], y[one], sample_weight=weight)
+    np.testing.assert_array_equal(weighted.predict_proba(X), by_hand.predict_proba(X))
+    even = make_tiny(**settings).partial_fit(X[y == 0], y[y == 0], classes=range(10))
+    even.partial_fit(X[one], y[one])
+    assert not np.array_equal(even.predict_proba(X), weighted.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "message"),
+    [
+        ({}, None, "classes must be passed on the first call to partial_fit"),
+        ({}, range(9), r"y has labels that are not among .*: \[9\]"),
+        ({}, [0.5, 1.5], "Unknown label type: continuous"),
+        ({"early_stopping": True}, range(10), "does not support early_stopping=True"),
+        (
+            {"class_weight": "balanced"},
+            range(10),
+            "class_weight='balanced' is not supported for partial_fit",
+        ),
+    ],
+)
+def test_partial_fit_refuses(few_digits, settings, classes, message):
+    with pytest.raises(ValueError, match=message):
+        ViTClassifier(**settings).partial_fit(*few_digits, classes=classes)
+
+
+def test_partial_fit_refuses_other_classes_later(make_tiny, few_digits):
+    clf = make_tiny().partial_fit(*few_digits, classes=range(10))
+    with pytest.raises(ValueError, match="not the same as on the first call"):
+        clf.partial_fit(*few_digits, classes=range(11))
