@@ -185,3 +185,50 @@ def test_every_section_of_the_page(colours):
     assert without < 1e-10
     assert min(others) > 1e-8
     assert "2.00" in sections["cost"].splitlines()[-2]
+
+
+SMALL = {"max_epochs": 1, "embed_dim": 8, "depth": 1, "num_heads": 2}
+
+
+def test_faithfulness_of_every_map(colours):
+    import faithfulness
+
+    X, y = colours
+    measured = faithfulness.learn((X[:40], y[:40]), (X[40:], y[40:]), 2, 3, SMALL)
+    accuracies, areas = faithfulness.tables(*measured)
+    assert len(accuracies.splitlines()) == len(faithfulness.NETWORKS) + 4
+    rows = [re.split("  +", line) for line in areas.splitlines()[3:-1]]
+    names = [*faithfulness.METHODS, "random order"]
+    assert [row[1] for row in rows] == names * len(faithfulness.NETWORKS)
+    for _, name, deletion, insertion, gain, spread, _ in rows:
+        assert 0 <= float(deletion) <= 1
+        assert float(gain) == pytest.approx(
+            float(insertion) - float(deletion), abs=2e-3
+        )
+        assert float(spread) >= 0
+        assert name != "random order" or abs(float(gain)) < 0.1
+
+
+def test_places_of_the_faithfulness_page(monkeypatch):
+    import faithfulness
+
+    monkeypatch.setattr(faithfulness, "cost_table", lambda: "")
+    monkeypatch.setattr(faithfulness, "learn", lambda *_: ({}, {}))
+    monkeypatch.setattr(faithfulness, "photographs", lambda *_: faithfulness.digits())
+    asked = faithfulness.parse(["--data", "somewhere"])
+    names = [name for name, _ in faithfulness.sections(asked)]
+    page = (BENCHMARKS / "faithfulness.rst").read_text(encoding="utf-8")
+    assert all(f".. begin: {name}\n" in page for name in names)
+    assert page.count(".. begin: ") == len(names)
+
+
+def test_what_maps_cost(monkeypatch, colours):
+    import inspection
+
+    few = colours[0][:8], colours[1][:8]
+    monkeypatch.setattr(inspection, "samples", lambda: {"colours": few})
+    rows = [
+        re.split("  +", line) for line in inspection.cost_table(1).splitlines()[3:-1]
+    ]
+    assert [row[0] for row in rows] == list(inspection.MAPS)
+    assert all(float(row[1]) > 0 for row in rows)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +99,30 @@ def test_only_what_was_asked_for_is_recorded(make_classifier, images, monkeypatc
     monkeypatch.setattr(OpenNetwork, "watch", spy)
     attention_maps(make_classifier("token"), images, layers=1)
     assert asked == [{"block01/attention"}]
+
+
+def test_memory_is_that_of_what_was_asked_for():
+    """All layers' weights of all images would take 0.9 GB here."""
+    pytest.importorskip("resource", reason="needs a POSIX system")
+    code = """
+import resource
+import numpy as np
+from skvit import Architecture, ViTClassifier
+from skvit.inspection import attention_maps, attention_rollout
+X = np.random.default_rng(0).random((80, 34, 34))
+clf = ViTClassifier(2, embed_dim=8, depth=8, num_heads=4, max_epochs=1)
+clf.set_params(architecture=Architecture(patch_embed="linear"), device="cpu")
+clf.fit(X[:4], [0, 1, 0, 1])
+attention_maps(clf, X[:4], layers=-1, queries="pool")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+attention_maps(clf, X, layers=-1, queries="pool")
+attention_rollout(clf, X, queries=[0])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1.6
 
 
 def test_pixels_have_their_patches_weight(make_classifier, images):
