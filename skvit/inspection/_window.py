@@ -2,12 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from skvit.nn import VisionTransformer
+from torch import nn
 
 
-def share_out(values: Tensor, module: VisionTransformer) -> Tensor:
+def share_out(values, module):
     """Share each token's value out among the patches in its window.
 
     A token has as many ways to a patch as there are chains of taps, of convolutions
@@ -40,7 +38,7 @@ def share_out(values: Tensor, module: VisionTransformer) -> Tensor:
     return shared.reshape(values.shape)
 
 
-def count_ways(patches: Tensor, module: VisionTransformer) -> Tensor:
+def count_ways(patches, module):
     """Return (batch, tokens): sums of the patches' values over all ways to them."""
     config = module.config
     height, width = config.image_size
@@ -54,7 +52,7 @@ def count_ways(patches: Tensor, module: VisionTransformer) -> Tensor:
     return pixels.flatten(1)
 
 
-def _add_up(stage: nn.Module, pixels: Tensor) -> Tensor:
+def _add_up(stage, pixels):
     """Return the sum over what a stage looks at, (batch, 1, rows, columns)."""
     if isinstance(stage, nn.Conv2d):
         kernel = pixels.new_ones(1, 1, *stage.kernel_size)

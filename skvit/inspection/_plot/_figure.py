@@ -132,10 +132,10 @@ def letters_across(ax):
 
 def wrap(ax, title):
     """Break lines that are wider than the axes; of very long ones leave the end."""
-    options = {"max_lines": _TITLE_LINES, "placeholder": " …"}
     width = letters_across(ax)
     return "\n".join(
-        textwrap.fill(line, width, **options) for line in title.split("\n")
+        textwrap.fill(line, width, max_lines=_TITLE_LINES, placeholder=" …")
+        for line in title.split("\n")
     )
 
 
