@@ -11,9 +11,9 @@ from skvit.nn._linear import Linear
 from skvit.nn._pos_embed import rotate
 from skvit.nn._record import Record
 
-# Lengths up to which batched products beat the fused kernel on a CPU, measured on whole
-# training steps. In half precision it is the kernel's backward pass that is slow; the
-# limit there is one of memory, of which weights take the square of the length.
+# Lengths up to which batched products beat the fused kernel on a CPU, as measured by
+# docs/benchmarks/growth.py. In half precision it is the kernel's backward pass that is
+# slow; beyond its limit the weights, the square of the length, take memory for nothing.
 _EXPLICIT_MAX_TOKENS = {2: 512, 4: 64, 8: 64}  # by bytes of a number
 
 
