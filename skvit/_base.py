@@ -66,7 +66,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         "optimizer": [StrOptions({"auto", "adamw", "muon", "sgd"})],
         "learning_rate": [_POSITIVE, _AUTO],
         "weight_decay": [_NON_NEGATIVE, _AUTO],
-        "augment": [Augment, StrOptions({"auto", "light", "photo"}), None],
+        "augment": [Augment, StrOptions({"auto", "shift", "light", "photo"}), None],
         "recipe": [Recipe, None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],

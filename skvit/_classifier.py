@@ -106,11 +106,12 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Highest learning rate, reached after warm-up.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay of matrices and kernels.
-    augment : {"auto", "light", "photo"}, Augment or None, default="auto"
-        How training images are varied. "auto" is "light" for 100 images or more and
-        keeps labels for letters and digits too: shifts, small rotations and changes of
-        size. "photo" adds mirroring, erased rectangles, colour and operations on
-        values. Tables and precomputed patches are never varied.
+    augment : {"auto", "shift", "light", "photo"}, Augment or None, default="auto"
+        How training images are varied. "shift" and "light" keep labels for letters and
+        digits too: small shifts alone, or with small rotations and changes of size and
+        erased rectangles. "photo" adds mirroring, colour and operations on values.
+        "auto" is "light" for 100 small images or more and "shift" for large ones.
+        Tables and precomputed patches are never varied.
     recipe : Recipe or None, default=None
         Further settings of training.
     class_weight : dict, "balanced" or None, default=None

@@ -237,24 +237,28 @@ def _resolve_patch_size(patch_size, spec):
 
 def _resolve_augment(augment, spec, n_samples):
     """Return strengths of augmentation; only images are ever varied by "auto"."""
+    if isinstance(augment, str) and augment == "auto":
+        augment = _choose_augment(spec, n_samples)
     if augment is None:
         return None
-    if not isinstance(augment, str):
-        strengths = augment.get_params()
-    elif augment == "auto" and (spec.kind != "image" or n_samples < 100):
-        return None
-    else:
-        strengths = _PRESETS["light" if augment == "auto" else augment]
     if spec.kind != "image":
         raise ValueError(
             f"`augment`={augment!r} varies images, but X is a {spec.kind} of "
             f"{spec.height} x {spec.width} values. Use augment='auto' or None."
         )
-    return strengths
+    return _PRESETS[augment] if isinstance(augment, str) else augment.get_params()
+
+
+def _choose_augment(spec, n_samples):
+    """Return the name of a preset: few epochs are best spent on images as they are."""
+    if spec.kind != "image" or n_samples < 100:
+        return None
+    return "light" if spec.n_features < _SMALL else "shift"
 
 
 _PRESETS = {
-    "light": {"shift": 0.1, "rotate": 5.0, "scale": 0.1},
+    "shift": {"shift": 0.1},
+    "light": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.1},
     "photo": {"shift": 0.1, "rotate": 8.0, "scale": 0.1, "erase": 0.2, "flip": True}
     | {"color": 0.3, "operations": 1},
 }

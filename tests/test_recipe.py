@@ -182,6 +182,7 @@ def test_augmentation_by_name_and_by_object():
     assert not light.get("flip", False)
     assert photo["flip"]
     assert resolve(augment="auto").augment == light
+    assert resolve(PHOTO, augment="auto").augment == {"shift": 0.1}
     strengths = Augment(shift=0.2, mixup=0.5)
     assert resolve(augment=strengths).augment == strengths.get_params()
     assert resolve(n=99, augment="light").augment == light

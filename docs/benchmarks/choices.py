@@ -15,7 +15,7 @@ from statistics import mean
 from _cifar10 import HELP, load_cifar10
 from _common import describe_machine, rst_table, update_page
 
-from skvit import Architecture, Augment, Recipe, ViTClassifier
+from skvit import Architecture, Recipe, ViTClassifier
 
 FIRST_JUDGED = 40_000  # of the training images, far from those that are trained on
 N_JUDGED = 2000
@@ -34,7 +34,7 @@ CHOICES = {
     "depth=2": {"depth": 2},
     "half of the patches dropped": {"architecture": Architecture(patch_drop_rate=0.5)},
     "augment=None": {"augment": None},
-    "shifts alone": {"augment": Augment(shift=0.1)},
+    'augment="light"': {"augment": "light"},
     "five views in prediction": {"recipe": Recipe(test_views=5)},
 }
 
