@@ -28,14 +28,15 @@ def share_out(values, module):
     config = module.config
     if config.patch_embed not in {"overlap", "shifted"}:
         return values
-    flat = values.reshape(-1, config.num_patches)
+    # On the CPU and in doubles: accelerators may round what convolutions multiply.
+    flat = values.reshape(-1, config.num_patches).cpu().double()
     with torch.inference_mode(False), torch.enable_grad():
         patches = flat.new_ones(len(flat), 1, *config.grid, requires_grad=True)
         ways = count_ways(patches, module)
         # The derivative by a patch's pixels is the number of ways to them.
         shares = flat.clone() / ways.detach()
         (shared,) = torch.autograd.grad(ways, patches, shares)
-    return shared.reshape(values.shape)
+    return shared.reshape(values.shape).to(values)
 
 
 def count_ways(patches, module):
