@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_dropout
 from skvit.nn._init import Part, init_linear, init_mimetic
-from skvit.nn._linear import Linear
+from skvit.nn._linear import TokenLinear
 from skvit.nn._pos_embed import rotate
 from skvit.nn._record import Record
 
@@ -103,7 +103,7 @@ class Attention(Part):
         self.init = config.init
         self.scale = 1.0 if config.locality else head_dim**-0.5
         self.make_mask = _mask_diagonal if config.locality else _no_mask
-        self.qkv = Linear(width, 3 * width, bias=config.qkv_bias)
+        self.qkv = TokenLinear(width, 3 * width, bias=config.qkv_bias)
         self.q_norm, self.k_norm = (
             nn.LayerNorm(head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
             for _ in range(2)
@@ -114,7 +114,7 @@ class Attention(Part):
             else nn.Identity()
         )
         self.weight_drop = make_dropout(config.attn_drop_rate)
-        self.proj = Linear(width, width)
+        self.proj = TokenLinear(width, width)
         self.drop = make_dropout(config.drop_rate)
 
     def reset_parameters(self, generator: torch.Generator | None) -> None:

@@ -8,7 +8,7 @@ from skvit.nn._attention import Attention
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_drop_path, make_dropout
 from skvit.nn._init import Part, fill_normal, init_linear
-from skvit.nn._linear import Linear
+from skvit.nn._linear import TokenLinear
 from skvit.nn._record import Record
 
 
@@ -44,10 +44,10 @@ class Mlp(Part):
         width, hidden = config.embed_dim, config.mlp_width
         self.init = config.init
         halves = 2 if config.activation == "swiglu" else 1
-        self.fc1 = Linear(width, halves * hidden)
+        self.fc1 = TokenLinear(width, halves * hidden)
         self.activation = make_activation(config.activation)
         self.drop1 = make_dropout(config.drop_rate)
-        self.fc2 = Linear(hidden, width)
+        self.fc2 = TokenLinear(hidden, width)
         self.drop2 = make_dropout(config.drop_rate)
 
     def reset_parameters(self, generator: torch.Generator | None) -> None:

@@ -45,11 +45,11 @@ def convolve_tokens(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return mapped.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-class Linear(nn.Linear):
+class TokenLinear(nn.Linear):
     """A linear map that takes the faster of two ways to the same numbers."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map the last axis of (..., inputs) to (..., outputs)."""
+        """Map (batch, tokens, inputs) to (batch, tokens, outputs)."""
         if is_convolution_faster(tokens):
             return convolve_tokens(tokens, self.weight, self.bias)
         return super().forward(tokens)

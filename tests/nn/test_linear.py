@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from skvit.nn import _linear as module_under_test
-from skvit.nn._linear import Linear, convolve_tokens, is_convolution_faster
+from skvit.nn._linear import TokenLinear, convolve_tokens, is_convolution_faster
 
 SHAPES = [(2, 300, 5, 7), (64, 17, 8, 24), (600, 1, 3, 1)]
 
@@ -96,7 +96,7 @@ def test_width_is_that_of_the_cpu_and_of_the_library(
 @pytest.mark.parametrize("biased", [True, False])
 def test_a_layer_gives_the_same_either_way(monkeypatch, wide, biased):
     monkeypatch.setattr(module_under_test, "has_wide_convolutions", lambda: wide)
-    layer = Linear(24, 40, bias=biased)
+    layer = TokenLinear(24, 40, bias=biased)
     plain = nn.Linear(24, 40, bias=biased)
     plain.load_state_dict(layer.state_dict())
     for batch in (1, 64):
