@@ -71,6 +71,10 @@ def attention_maps(clf, X, *, layers=None, heads=None, queries=None, upsample=Fa
     at a time. Predictions averaged over shifted views (`Recipe(test_views=5)`) are
     explained by the image as it is.
 
+    Weights are those of tokens. With the overlapping patch embeddings "overlap" and
+    "shifted" a token has seen pixels around its patch too, so that its weight need not
+    be its patch's; :func:`attention_rollout` takes account of that.
+
     References
     ----------
     .. [1] A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021,
