@@ -92,8 +92,9 @@ def window_covariance(
     total = torch.zeros(inputs, inputs, dtype=torch.float64, device="cpu")
     count = 0.0
     for images, weight in batches:
+        around = tuple(side // 2 for side in conv.kernel_size)
         windows = F.unfold(
-            images.to(total), conv.kernel_size, padding=conv.padding, stride=step
+            images.to(total), conv.kernel_size, padding=around, stride=step
         ).transpose(1, 2)  # (B, places, inputs)
         share = torch.ones(len(images)) if weight is None else weight
         weighted = windows * share.to(total)[:, None, None]
