@@ -44,8 +44,15 @@ def make_axes(ax, n_rows, n_columns, *, panel_size):
     if ax is None:
         width, height = panel_size
         size = (n_columns * width, n_rows * height)
+        # The layout moves the edges; until it is made titles need to know widths.
+        edges = {"left": 0.0, "right": 1.0}
         _, axes = require_pyplot().subplots(
-            n_rows, n_columns, figsize=size, squeeze=False, layout="constrained"
+            n_rows,
+            n_columns,
+            figsize=size,
+            squeeze=False,
+            layout="constrained",
+            gridspec_kw=edges,
         )
         return axes
     given = np.atleast_1d(np.asarray(ax, dtype=object))

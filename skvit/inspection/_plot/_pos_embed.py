@@ -5,6 +5,8 @@ import numpy as np
 from skvit.inspection._network import check_estimator
 from skvit.inspection._plot._figure import make_axes, make_mosaic
 
+_TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
 
 def read_positions(config, weights):
     """Return what is added to the patches, (num_patches, embed_dim).
@@ -95,7 +97,7 @@ class PositionSimilarityDisplay:
         n_rows, n_columns = self.similarities.shape[:2]
         proportion = 1.0 if n_rows == 1 else (n_rows / n_columns) ** 2
         height = min(9.0, max(2.4, 5.0 * proportion))
-        ax = make_axes(ax, 1, 1, panel_size=(5.8, height))[0, 0]
+        ax = make_axes(ax, 1, 1, panel_size=(6.4, height))[0, 0]
         if n_rows == 1:
             shown = self.similarities.reshape(n_columns, n_columns)
             labels = ("position compared", "position")
@@ -112,8 +114,11 @@ class PositionSimilarityDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         beside = ax.inset_axes((1.02, 0.0, 0.04, 1.0))  # as high as the image
         self.colorbar_ = self.figure_.colorbar(
-            self.image_, cax=beside, label="cosine similarity"
+            self.image_, cax=beside, label="cosine similarity", ticks=_TICKS
         )
+        engine = self.figure_.get_layout_engine()
+        if engine is not None:  # only after it do the image's size and place fit
+            engine.execute(self.figure_)
         return self
 
     @classmethod

@@ -34,13 +34,17 @@ def test_draws_a_grid_of_grids(pyplot):
     assert display.colorbar_.ax.get_ylabel() == "cosine similarity"
 
 
-def test_the_scale_is_as_high_as_the_image(pyplot):
-    display = PositionSimilarityDisplay(similarities=np.ones((4, 7, 4, 7))).plot()
+@pytest.mark.parametrize("grid", [(4, 7), (4, 4), (5, 6), (7, 4), (1, 9)])
+def test_the_scale_is_as_high_as_the_image(pyplot, grid):
+    display = PositionSimilarityDisplay(similarities=np.ones(grid * 2)).plot()
     display.figure_.draw_without_rendering()
     image = display.ax_.get_window_extent()
     scale = display.colorbar_.ax.get_window_extent()
     assert (scale.y0, scale.y1) == pytest.approx((image.y0, image.y1), abs=1)
     assert scale.x0 > image.x1
+    label = display.colorbar_.ax.yaxis.label.get_window_extent()
+    assert label.x1 <= display.figure_.bbox.x1
+    assert display.ax_.yaxis.label.get_window_extent().x0 >= 0
 
 
 def test_many_positions_have_few_ticks(pyplot):
