@@ -232,3 +232,16 @@ def test_what_maps_cost(monkeypatch, colours):
     ]
     assert [row[0] for row in rows] == list(inspection.MAPS)
     assert all(float(row[1]) > 0 for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore::skvit.exceptions.TrainingWarning")
+def test_reading(tmp_path):
+    import reading
+
+    files = reading.Files(20, 32, None), reading.Files(4, 256, (32, 32))
+    sections = dict(reading.measure(tmp_path, files, rounds=1, fits=1))
+    page = (BENCHMARKS / "reading.rst").read_text(encoding="utf-8")
+    for name, text in sections.items():
+        assert f".. begin: {name}\n" in page
+        assert "20 of 32 x 32" in text
+        assert "4 of 256 x 256" in text

@@ -1,7 +1,8 @@
-"""One fitted estimator gives the same answers in many threads as in one."""
+"""One fitted estimator answers alike in one thread, in many, and in processes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pytest
 
@@ -59,3 +60,15 @@ def test_patches(parts):
     patches = PatchTransformer(2).fit(parts[0])
     for result, part in zip(in_threads(patches.transform, parts), parts, strict=True):
         np.testing.assert_array_equal(result, patches.transform(part))
+
+
+@pytest.mark.slow
+def test_predictions_in_processes(make_tiny, few_digits, parts):
+    clf = make_tiny().fit(*few_digits)
+    expected = [clf.predict_proba(part) for part in parts]
+    for backend in ("loky", "multiprocessing"):
+        found = joblib.Parallel(2, backend=backend, timeout=120)(
+            joblib.delayed(clf.predict_proba)(part) for part in parts
+        )
+        for result, one in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(result, one)

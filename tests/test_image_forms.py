@@ -214,3 +214,37 @@ def test_search_over_paths_in_columns(make_tiny, pngs, photo_tiles):
     np.testing.assert_array_equal(
         clf.predict(frame), make_tiny().fit(*photo_tiles).predict(photo_tiles[0])
     )
+
+
+def save_deep_png(path, image):
+    Image.fromarray(image[..., 0]).save(path)
+
+
+def save_deep_tiff(path, image):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(path, image, photometric="minisblack", planarconfig="contig")
+
+
+DEEP = {
+    "16-bit gray PNG": ("png", 1, np.uint16, save_deep_png),
+    "16-bit gray TIFF": ("tif", 1, np.uint16, save_deep_png),
+    "16-bit TIFF of 13 bands": ("tif", 13, np.uint16, save_deep_tiff),
+    "float TIFF of 3 bands": ("tif", 3, np.float32, save_deep_tiff),
+    "array of 64 channels": ("npy", 64, np.float16, np.save),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_files(make_tiny, photo_tiles, tmp_path, kind):
+    suffix, depth, dtype, save_image = DEEP[kind]
+    bands = np.arange(depth) % 3
+    images = photo_tiles[0][..., bands].astype(dtype) * dtype(201) + dtype(5)
+    paths = [tmp_path / f"{row}.{suffix}" for row in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        save_image(path, image)
+    from_files = make_tiny(channels="last").fit(paths, photo_tiles[1])
+    from_array = make_tiny(channels="last").fit(images, photo_tiles[1])
+    assert from_files.n_features_in_ == 32 * 32 * depth
+    np.testing.assert_array_equal(
+        from_files.predict_proba(paths), from_array.predict_proba(images)
+    )
