@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -77,7 +76,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         "image_shape": [tuple, list, None],
         "channels": [StrOptions({"auto", "first", "last"})],
         "image_options": [ImageOptions, None],
-        "device": [str, torch.device],
+        "device": "no_validation",  # by resolve_device, which knows PyTorch
         "precision": [
             StrOptions({"auto", "float32", "bfloat16", "float16", "float64"})
         ],

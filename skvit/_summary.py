@@ -1,12 +1,15 @@
 """What a fitted estimator has become, told without computing anything."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from skvit._images import ImageSpec
 from skvit._options import Architecture, Recipe
-from skvit.nn import ViTConfig
-from skvit.nn._patch_embed import pool_strides
+
+if TYPE_CHECKING:
+    from skvit.nn import ViTConfig
 
 # Attributes that the facts and settings above them tell of already.
 _TOLD = {"image_spec_", "recipe_"}
@@ -22,7 +25,7 @@ class Shown(str):
         return str(self)
 
 
-def count_parameters(config: ViTConfig, weights: dict) -> int:
+def count_parameters(config: "ViTConfig", weights: dict) -> int:
     """Return the number of learned numbers; fixed tables of positions are none."""
     fixed = {"rotation.table"}
     if config.pos_embed != "learned":
@@ -30,7 +33,7 @@ def count_parameters(config: ViTConfig, weights: dict) -> int:
     return sum(value.size for name, value in weights.items() if name not in fixed)
 
 
-def count_flops(config: ViTConfig) -> int:
+def count_flops(config: "ViTConfig") -> int:
     """Return the floating-point operations of one image's way through the network.
 
     A multiplication and an addition count as two, as usual; sums, activations, norms
@@ -65,6 +68,8 @@ def _embedding_products(config):
 
 def _first_strides(config):
     """Return the strides of the tokenizer's first pool, down and right."""
+    from skvit.nn._patch_embed import pool_strides
+
     return [pool_strides(size, config.stem_convs)[0] for size in config.patch_size]
 
 
@@ -133,7 +138,7 @@ def _describe_input(spec: ImageSpec) -> str:
     return f"{spec.height} x {spec.width} pixels, {spec.channels} channel{plural}"
 
 
-def _describe_patches(config: ViTConfig) -> str:
+def _describe_patches(config: "ViTConfig") -> str:
     """Return number and size of the patches in words."""
     if config.patch_embed == "sequence":
         return f"{config.num_patches} of {config.patch_dim} values"

@@ -57,8 +57,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        If the name is no device or the device is not present.
+        If it is no device, or the device is not present.
     """
+    if not isinstance(device, str | torch.device):
+        raise ValueError(
+            "`device` must be a string, such as 'auto', 'cpu' or 'cuda:1', or a "
+            f"torch.device; got {device!r}."
+        )
     present = available_devices()
     if isinstance(device, str) and device == "auto":
         return torch.device(present[0])

@@ -80,6 +80,7 @@ def test_environment_may_say_no(pretend, monkeypatch, value):
         ("xpu", r"`device`='xpu' is not present; present here: cuda, cpu\."),
         (torch.device("mps"), r"`device`='mps' .* present here: cuda, cpu\. Use set_p"),
         ("cuda:2", "`device`='cuda:2' is not present"),
+        (3, "`device` must be a string.* got 3"),
         ("meta", "`device`='meta' is not present"),
         ("gpu", "`device`='gpu' is not the name of a device; present here: cuda, cpu"),
     ],
