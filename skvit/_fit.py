@@ -40,6 +40,7 @@ _PROBES = 64  # images on which a trained network is tried
 _WHITENED = 1_000  # images whose pixels the stem is whitened for
 _WINDOW_VALUES = 5e6  # looked at for that, at most
 _WINDOW_SIDE = 3
+_READ_VALUES = 2**21  # of the images that are read at a time
 
 
 def network_config(recipe, architecture, spec, n_outputs):
@@ -179,8 +180,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     precision = resolve_precision(draft.precision, device, config)
     module = _make_module(draft, config, device, precision, run)
     if draft.recipe_.whiten and not run.go_on:
-        few = samples.take(_spread_rows(len(samples.images), _WHITENED))
-        _whiten(module, _as_data(draft, few, device, precision))
+        _whiten(module, draft, samples, device, precision)
     plan = training_plan(
         draft.recipe_,
         options["recipe"],
@@ -271,14 +271,21 @@ def _spread_rows(n_samples, n_rows):
     return np.unique(np.linspace(0, n_samples - 1, n_rows).astype(int))
 
 
-def _whiten(module, data):
-    """Let the stem begin with filters that decorrelate the data's pixels."""
+def _whiten(module, draft, samples, device, precision):
+    """Let the stem begin with filters that decorrelate the pixels of some images."""
     config = module.config
-    values = len(data) * math.prod(config.image_size) * config.in_channels
-    step = math.ceil(math.sqrt(values * _WINDOW_SIDE**2 / _WINDOW_VALUES))
-    parts = (slice(i, i + _PROBES) for i in range(0, len(data), _PROBES))
+    rows = _spread_rows(len(samples.images), _WHITENED)
+    image_values = math.prod(config.image_size) * config.in_channels
+    windows = len(rows) * image_values * _WINDOW_SIDE**2
+    n_read = max(1, _READ_VALUES // image_values)
+    parts = (
+        _as_data(draft, samples.take(rows[first : first + n_read]), device, precision)
+        for first in range(0, len(rows), n_read)
+    )
     whiten_stem(
-        module, ((data.inputs(part), data.labels(part)[1]) for part in parts), step
+        module,
+        ((part.inputs(slice(None)), part.labels(slice(None))[1]) for part in parts),
+        step=math.ceil(math.sqrt(windows / _WINDOW_VALUES)),
     )
 
 

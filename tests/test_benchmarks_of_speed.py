@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "docs" / "benchmarks"
 SECTIONS = {
@@ -107,11 +106,11 @@ def test_a_peak_is_seen():
     from _anonymous import anonymous_bytes, peak_above
 
     def take():
-        blocks = [np.ones(2**17) for _ in range(50)]  # 50 MiB
-        torch.ones(2**22).sum()
-        return len(blocks)
+        # one block, which the allocator asks the system for, whatever it has kept
+        block = np.ones(2**26)  # 512 MiB
+        return block.sum()
 
-    assert peak_above(anonymous_bytes(), take) > 45 * 2**20
+    assert peak_above(anonymous_bytes(), take) > 450 * 2**20
 
 
 def test_lengths_are_numbers_of_patches():

@@ -439,7 +439,7 @@ def test_target_is_required(few_digits):
         ({"image_shape": (8, 9)}, ValueError, "images of 8 x 9 pixels"),
         ({"image_shape": ("a", 8)}, TypeError, "`image_shape` must be"),
         ({"channels": "middle"}, ValueError, "'channels' parameter"),
-        ({"device": 7}, ValueError, "'device' parameter"),
+        ({"device": 7}, ValueError, "`device` must be a string"),
         ({"precision": "int8"}, ValueError, "'precision' parameter"),
         ({"random_state": "seed"}, ValueError, "'random_state' parameter"),
     ],

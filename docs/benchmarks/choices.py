@@ -73,9 +73,10 @@ def main(arguments=None):
     X, y = load_cifar10(asked.data)
     judged = slice(FIRST_JUDGED, FIRST_JUDGED + N_JUDGED)
     data = X[: asked.size], y[: asked.size], X[judged], y[judged]
-    header = "choice", "accuracy", f"of {asked.seeds} seeds", "seconds"
+    header = "choice", "accuracy", "range", "seconds"
     table = rst_table(header, list(measure(data, asked.names, asked.seeds)))
-    machine = f"{asked.size} images; measured on {describe_machine()}."
+    size = f"{asked.size} images, {asked.seeds} seeds"
+    machine = f"{size}; measured on {describe_machine()}."
     text = f"{table}\n\n{machine}"
     print(text)
     if asked.page:

@@ -8,7 +8,7 @@ import torch
 import zarr
 from sklearn.base import BaseEstimator
 
-from skvit import PatchTransformer, _doctor
+from skvit import PatchTransformer, _doctor, _fit
 from skvit._images import (
     ImageSpec,
     LazyImages,
@@ -138,6 +138,7 @@ def test_other_images_than_known(photo_tiles):
 def small_blocks(monkeypatch):
     """Let what takes many images at a time take nine of the tiles."""
     monkeypatch.setattr(_doctor, "_LOOKED_AT", 9)
+    monkeypatch.setattr(_fit, "_READ_VALUES", 9 * 32 * 32 * 3)
     monkeypatch.setattr(_predict, "batch_size_for", lambda *_: 9)
     for user in (_patches, _statistics):
         monkeypatch.setattr(
