@@ -10,14 +10,19 @@ import torch
 _cores = threading.RLock()
 
 
-def _renew_lock() -> None:
-    """Give a forked process a lock that no thread of its parent holds."""
+def _begin_child() -> None:
+    """Let a forked process compute, which has none of its parent's threads.
+
+    It gets a lock that none of them holds, and computes in one thread: PyTorch would
+    wait for ever for the parent's team.
+    """
     global _cores
     _cores = threading.RLock()
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_begin_child)
 
 
 @contextmanager
