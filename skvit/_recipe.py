@@ -11,7 +11,7 @@ from skvit._images import ImageSpec, resolve_patch_size
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
 _EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 20), (15_000, 18), (40_000, 12))
-_EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 60), (4_000, 24), (15_000, 16))
+_EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+_MANY = 2**17
 _cores = threading.RLock()
 
 
@@ -26,15 +27,24 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def all_cores(device: torch.device) -> Iterator[None]:
+def all_cores(device: torch.device, n_values: int = _MANY) -> Iterator[None]:
     """Hold the cores of this process while computing on the CPU.
 
     PyTorch gives each calling thread a team of threads of its own: two fits in two
     threads would run twice as many threads as there are cores, and be many times
-    slower than one after the other. Here the second one waits.
+    slower than one after the other. Here the second one waits. Where a layer handles
+    fewer than `_MANY` numbers at a time, one thread is as fast as several, which would
+    mostly wait for each other.
     """
     if device.type != "cpu":
         yield
         return
     with _cores:
-        yield
+        before = torch.get_num_threads()
+        if n_values < _MANY and before > 1:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)

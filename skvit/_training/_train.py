@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 from skorch.helper import predefined_split
-from torch import nn
 
 from skvit._training._batches import ImageData
 from skvit._training._monitor import Monitor, TrainingEndError
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._threads import all_cores
-from skvit.nn import set_generator
+from skvit.nn import VisionTransformer, set_generator
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Trained:
 
 
 def train(
-    module: nn.Module,
+    module: VisionTransformer,
     plan: TrainingPlan,
     seed: int,
     data: ImageData,
@@ -70,7 +69,7 @@ def train(
 
     Parameters
     ----------
-    module : nn.Module
+    module : VisionTransformer
         The network, on the device of the data.
     plan : TrainingPlan
         Settings of the run.
@@ -106,7 +105,9 @@ def train(
     )
     if valid_data is not None:
         net.train_split = predefined_split(valid_data)
-    with all_cores(data.device):
+    config = module.config
+    values_of_a_batch = plan.batch_size * config.num_tokens * config.embed_dim
+    with all_cores(data.device, values_of_a_batch):
         net.initialize()
         if start.optimizers:
             net.load_optimizer_states(to_torch(start.optimizers))

@@ -45,6 +45,18 @@ def test_one_thread_may_enter_again():
         pass
 
 
+@pytest.mark.parametrize(("n_values", "n_threads"), [(2**17 - 1, 1), (2**17, 2)])
+def test_little_work_is_done_in_one_thread(n_values, n_threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with all_cores(CPU, n_values):
+            assert torch.get_num_threads() == n_threads
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_error_lets_the_next_one_in():
     with pytest.raises(RuntimeError, match="inside"), all_cores(CPU):
         raise RuntimeError("inside")
