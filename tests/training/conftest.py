@@ -20,6 +20,26 @@ def rng_is_untouched():
     assert all(np.array_equal(a, b) for a, b in zip(after, before[1], strict=True))
 
 
+class Limited(torch.nn.Module):
+    """A network whose device holds no more than so many images."""
+
+    def __init__(self, network, limit, error):
+        super().__init__()
+        self.network, self.limit, self.error, self.sizes = network, limit, error, []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(images) > self.limit:
+            raise self.error
+        return self.network(images)
+
+
+@pytest.fixture
+def make_limited():
+    """Return what puts a network on a device with little memory."""
+    return Limited
+
+
 @pytest.fixture
 def make_module():
     """Return a function that builds a network of 8 x 8 images and 3 classes."""

@@ -179,20 +179,6 @@ def test_mixing_trains_on_mixed_pairs(make_module, make_plan, make_data):
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 
-class Limited(torch.nn.Module):
-    """A network whose device holds no more than so many images in training."""
-
-    def __init__(self, network, limit, error):
-        super().__init__()
-        self.network, self.limit, self.error, self.sizes = network, limit, error, []
-
-    def forward(self, images):
-        self.sizes.append(len(images))
-        if len(images) > self.limit:
-            raise self.error
-        return self.network(images)
-
-
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
@@ -208,7 +194,7 @@ VARIATIONS = [
 @pytest.mark.parametrize("augmentation", VARIATIONS)
 @pytest.mark.parametrize("patch_embed", ["linear", "overlap"])
 def test_batches_that_do_not_fit_are_trained_on_in_parts(
-    make_module, make_plan, make_data, error, augmentation, patch_embed
+    make_module, make_limited, make_plan, make_data, error, augmentation, patch_embed
 ):
     plan = make_plan(
         batch_size=12,
@@ -219,7 +205,8 @@ def test_batches_that_do_not_fit_are_trained_on_in_parts(
     )
     data = make_data(24, weight=np.linspace(0.5, 1.5, 24))
     whole, limited = (
-        Limited(make_module(patch_embed=patch_embed), limit, error) for limit in (12, 4)
+        make_limited(make_module(patch_embed=patch_embed), limit, error)
+        for limit in (12, 4)
     )
     at_once, in_parts = (make_net(m, plan).initialize() for m in (whole, limited))
     for net in (at_once, in_parts):
@@ -235,9 +222,9 @@ def test_batches_that_do_not_fit_are_trained_on_in_parts(
 
 
 def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(
-    make_module, make_plan, make_data
+    make_module, make_limited, make_plan, make_data
 ):
-    limited = Limited(make_module(), 5, OUT_OF_MEMORY[0])
+    limited = make_limited(make_module(), 5, OUT_OF_MEMORY[0])
     net = make_net(limited, make_plan(batch_size=8)).initialize()
     net.fit_loop(make_data(16))
     assert limited.sizes[:5] == [8, 4, 4, 4, 4]
@@ -247,9 +234,9 @@ def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_one_image_too_many_says_what_to_change(
-    make_module, make_plan, make_data, error
+    make_module, make_limited, make_plan, make_data, error
 ):
-    limited = Limited(make_module(), 0, error)
+    limited = make_limited(make_module(), 0, error)
     message = "One image .* `batch_size`: use a larger `patch_size`, .* `embed_dim`"
     with pytest.raises(MemoryError, match=message):
         make_net(limited, make_plan()).fit(make_data(), None)
@@ -257,9 +244,9 @@ def test_one_image_too_many_says_what_to_change(
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(
-    make_module, make_plan, make_data
+    make_module, make_limited, make_plan, make_data
 ):
-    limited = Limited(make_module(), 0, RuntimeError("shapes do not match"))
+    limited = make_limited(make_module(), 0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         make_net(limited, make_plan()).fit(make_data(), None)
     assert limited.sizes == [8]

@@ -19,20 +19,6 @@ def batches_of(monkeypatch):
     )
 
 
-class Limited(torch.nn.Module):
-    """A network whose device holds no more than so many images."""
-
-    def __init__(self, network, limit, error):
-        super().__init__()
-        self.network, self.limit, self.error, self.sizes = network, limit, error, []
-
-    def forward(self, images):
-        self.sizes.append(len(images))
-        if len(images) > self.limit:
-            raise self.error
-        return self.network(images)
-
-
 def direct(module, data):
     with torch.no_grad():
         return module.eval()(data.inputs(slice(None))).numpy()
@@ -56,17 +42,21 @@ OUT_OF_MEMORY = [
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
-def test_batches_are_halved_until_they_fit(make_module, make_data, batches_of, error):
+def test_batches_are_halved_until_they_fit(
+    make_module, make_limited, make_data, batches_of, error
+):
     batches_of(16)
     module, data = make_module().eval(), make_data()
-    limited = Limited(module, 5, error)
+    limited = make_limited(module, 5, error)
     logits = predict_logits(limited, data, "float64")
     np.testing.assert_allclose(logits, direct(module, data), rtol=0, atol=1e-13)
     assert limited.sizes == [16, 8, 4, 4, 4, 4, 4, 3]
 
 
-def test_the_first_batch_is_no_larger_than_the_data(make_module, make_data):
-    limited = Limited(make_module().eval(), 6, OUT_OF_MEMORY[0])
+def test_the_first_batch_is_no_larger_than_the_data(
+    make_module, make_limited, make_data
+):
+    limited = make_limited(make_module().eval(), 6, OUT_OF_MEMORY[0])
     limited.config = limited.network.config
     limited.num_patches = limited.network.num_patches
     limited.num_prefix_tokens = limited.network.num_prefix_tokens
@@ -76,20 +66,20 @@ def test_the_first_batch_is_no_larger_than_the_data(make_module, make_data):
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_one_image_too_many_says_what_to_change(
-    make_module, make_data, batches_of, error
+    make_module, make_limited, make_data, batches_of, error
 ):
     batches_of(4)
-    limited = Limited(make_module().eval(), 0, error)
+    limited = make_limited(make_module().eval(), 0, error)
     with pytest.raises(MemoryError, match=r"One image does not fit .* `patch_size`"):
         predict_logits(limited, make_data(), "float64")
     assert limited.sizes == [4, 2, 1]
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(
-    make_module, make_data, batches_of
+    make_module, make_limited, make_data, batches_of
 ):
     batches_of(4)
-    limited = Limited(make_module(), 0, RuntimeError("shapes do not match"))
+    limited = make_limited(make_module(), 0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predict_logits(limited, make_data(), "float64")
     assert limited.sizes == [4]
