@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from skvit._training._memory import keep_freed_memory
+
 _MANY = 2**17
 _cores = threading.RLock()
 
@@ -39,6 +41,7 @@ def all_cores(device: torch.device, n_values: int = _MANY) -> Iterator[None]:
     if device.type != "cpu":
         yield
         return
+    keep_freed_memory()
     with _cores:
         before = torch.get_num_threads()
         if n_values < _MANY and before > 1:
