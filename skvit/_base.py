@@ -37,6 +37,7 @@ _OPTIONS = {
     "recipe": Recipe,
     "image_options": ImageOptions,
 }
+_TABLES = ("history_", "skipped_")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT64_MAX = 1e150  # the statistics square values and add them up
 
@@ -111,6 +112,17 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         for name in set(vars(draft)) - parameters:
             setattr(self, name, getattr(draft, name))
         return self
+
+    def __getstate__(self):
+        """Return the state with data frames as lists, which everything can store."""
+        state = super().__getstate__()
+        lists = {k: state[k].to_dict("split", index=False) for k in _tables_in(state)}
+        return state | lists
+
+    def __setstate__(self, state):
+        """Take over a state, whose lists become data frames again."""
+        frames = {k: pd.DataFrame(**state[k]) for k in _tables_in(state)}
+        super().__setstate__(state | frames)
 
     def __sklearn_is_fitted__(self):
         """Say whether there is a network."""
@@ -306,6 +318,11 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         from skvit._fit import make_net
 
         return make_net(self)
+
+
+def _tables_in(state):
+    """Return the names of the tables that a state has."""
+    return [name for name in _TABLES if state.get(name) is not None]
 
 
 def _check_range(images, precision):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from skvit import (
     Architecture,
@@ -73,7 +74,8 @@ def test_copies_of_a_fitted_estimator(make_tiny, few_digits, tmp_path, make_copy
     other = make_copy(clf, tmp_path)
     assert is_same(other, clf, X)
     assert other.get_params().keys() == clf.get_params().keys()
-    assert other.history_.equals(clf.history_)
+    pd.testing.assert_frame_equal(other.history_, clf.history_)
+    pd.testing.assert_frame_equal(other.skipped_, clf.skipped_)
     other.fit(X[:50], y[:50])
     assert not is_same(other, clf, X)
 
@@ -89,7 +91,7 @@ def test_clone_of_a_fitted_estimator_is_unfitted(make_tiny, few_digits):
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_pickles_hold_no_torch_and_no_skorch(make_tiny, few_digits, partial):
+def test_pickles_are_plain_python_and_numpy(make_tiny, few_digits, partial):
     X, y = few_digits
     clf = make_tiny(device=torch.device("cpu")).set_params(device="cpu")
     clf = clf.partial_fit(X, y, classes=range(10)) if partial else clf.fit(X, y)
@@ -97,7 +99,22 @@ def test_pickles_hold_no_torch_and_no_skorch(make_tiny, few_digits, partial):
     assert clf.module_ is not None
     assert clf.net_ is not None
     assert modules_in_pickle(pickle.dumps(clf)) >= {"skvit", "numpy"}
-    assert not modules_in_pickle(pickle.dumps(clf)) & {"torch", "skorch"}
+    assert not modules_in_pickle(pickle.dumps(clf)) & {"torch", "skorch", "pandas"}
+
+
+@pytest.mark.parity
+def test_skops_stores_a_pipeline(make_tiny, few_digits):
+    skops = pytest.importorskip("skops.io")
+    X, y = few_digits
+    pipeline = make_pipeline(
+        PatchTransformer(2, flatten=False), make_tiny(patch_size="precomputed")
+    ).fit(X, y.astype(str))
+    stored = skops.dumps(pipeline)
+    foreign = skops.get_untrusted_types(data=stored)
+    assert all(name.startswith("skvit.") for name in foreign)
+    again = skops.loads(stored, trusted=foreign)
+    assert is_same(again, pipeline, X)
+    pd.testing.assert_frame_equal(again[-1].history_, pipeline[-1].history_)
 
 
 def test_pickles_are_as_small_as_the_weights(make_tiny, few_digits):
