@@ -1,6 +1,7 @@
 """The benchmarks of speed and memory: their functions that need no peers."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -86,17 +87,42 @@ def test_trainings_are_of_the_same_network(tiny):
         assert call() > 0
 
 
-def test_rate_and_operations(tiny):
-    from speed import product_rate, training_flops
+def test_products_and_operations(tiny):
+    from speed import make_products, products_flops, training_flops
 
     from skvit.nn import VisionTransformer, ViTConfig
 
     module = VisionTransformer(ViTConfig((8, 8), (4, 4), 1, 10, 8, 1, 2, pool="token"))
-    flops, multiply = product_rate(module, tiny, "float32")
-    assert flops == 3 * 2 * 8 * 5 * 12 * 8 * 8
-    multiply()
+    assert products_flops(tiny) == 3 * 2 * 8 * 5 * 12 * 8 * 8
+    assert 0 < make_products(replace(tiny, batch=2**14), "float32")() < 60
     forward = 2 * 5 * 12 * 64 + 2 * 2 * 25 * 8 + 2 * 4 * 16 * 8
     assert training_flops(module, tiny) == 3 * forward
+
+
+def test_contestants_are_called_in_processes_of_their_own(tiny):
+    from functools import partial
+
+    from _apart import apart
+    from _contest import make_training
+
+    makers = {name: partial(make_training, name, tiny) for name in ("ours", "bare")}
+    with apart({"process": make_id} | makers) as calls:
+        process, *seconds = (call() for call in calls.values())
+        assert calls["process"]() == process
+    assert process != os.getpid()
+    assert min(seconds) > 0
+
+
+def make_id():
+    """Return a call that tells its process."""
+    return os.getpid
+
+
+@pytest.mark.parametrize("name", ["ours", "ours, one image", "bare, one image"])
+def test_predictions_are_timed(tiny, name):
+    from speed import make_prediction
+
+    assert make_prediction(name, tiny)() > 0
 
 
 @pytest.mark.skipif(

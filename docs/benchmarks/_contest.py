@@ -50,6 +50,12 @@ PEERS = {
     "loop + timm": (make_timm, False),
 }
 
+OURS = {
+    "ours": {},
+    "ours float32": {"precision": "float32"},
+    "ours compiled": {"compile": True},
+}
+
 
 def find_device():
     """Where everything is computed."""
@@ -163,24 +169,28 @@ def train_bare(size, X, y):
     return lambda: seconds_of(epoch)
 
 
-def make_contest(size, wanted=("bfloat16", "float32")):
-    """Return the trainings to be compared, by name."""
-    X, y = draw_images(size)
-    floats = to_float(X)
-    contest = {
-        "ours": train_ours(size, X, y),
-        "ours float32": train_ours(size, X, y, "float32"),
-        "bare": train_bare(size, X, y),
-    }
-    for precision in wanted:
-        for name, (make, with_skorch) in PEERS.items():
-            train = train_skorch if with_skorch else train_loop
-            contest[f"{name} {precision}"] = train(
-                make(size), size, floats, y, precision
-            )
+def list_contestants():
+    """Names of the trainings to be compared."""
+    names = ["ours", "ours float32", "ours compiled", "bare"]
+    names += [f"{peer} {kind}" for kind in ("bfloat16", "float32") for peer in PEERS]
     if find_device() == "cuda":
-        contest["ours compiled"] = train_ours(size, X, y, compile=True)
-        contest["loop + timm compiled"] = train_loop(
-            make_timm(size), size, floats, y, "bfloat16", compiled=True
-        )
-    return contest
+        names.append("loop + timm compiled")
+    return names
+
+
+def make_training(name, size):
+    """Return a call that trains for an epoch and returns its seconds, by its name."""
+    torch.manual_seed(0)  # the peers draw their weights from the global generator
+    X, y = draw_images(size)
+    if name in OURS:
+        return train_ours(size, X, y, **OURS[name])
+    if name == "bare":
+        return train_bare(size, X, y)
+    peer, kind = name.rsplit(" ", 1)
+    make, with_skorch = PEERS[peer]
+    floats = to_float(X)
+    if with_skorch:
+        return train_skorch(make(size), size, floats, y, kind)
+    compiled = kind == "compiled"
+    precision = "bfloat16" if compiled else kind
+    return train_loop(make(size), size, floats, y, precision, compiled)

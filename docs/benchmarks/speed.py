@@ -4,8 +4,9 @@
     PYTHONPATH=../.. python speed.py --page speed.rst
 
 It needs timm, torchvision, vit-pytorch and skorch beside the package's dependencies.
-What is compared takes turns in one process; ratios are medians over the rounds. Where
-there is a CUDA device everything runs there. Without --page the tables are printed.
+What is compared takes turns, each in a process of its own; ratios are medians over the
+rounds. Where there is a CUDA device everything runs there. "Compiled" needs what
+torch.compile does, on a CPU a C++ compiler. Without --page the tables are printed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
+from _apart import apart
 from _common import (
     describe_commit,
     describe_machine,
@@ -27,8 +29,9 @@ from _contest import (
     SIZES,
     draw_images,
     find_device,
+    list_contestants,
     make_classifier,
-    make_contest,
+    make_training,
     to_float,
 )
 from _cost import count_flops
@@ -66,6 +69,12 @@ RATIOS = (
         AUTOCAST,
     ),
     ("loop + timm, bfloat16", f"loop + timm {REDUCED}", "ours", AUTOCAST),
+    (
+        "skorch + vit-pytorch, bfloat16; ours compiled",
+        f"skorch + vit-pytorch {REDUCED}",
+        "ours compiled",
+        AUTOCAST,
+    ),
     ("skorch + timm, all float32", f"skorch + timm {PLAIN}", "ours float32", SAME),
     (
         "skorch + vit-pytorch, all float32",
@@ -88,45 +97,49 @@ def training_flops(module, size):
         return 3 * sum(count_flops(lambda: module.forward_features(image)))
 
 
-def product_rate(module, size, precision):
-    """Operations per second of the blocks' linear maps alone, there and back."""
+def products_flops(size):
+    """Operations of a training step in the blocks' linear maps, by `make_products`."""
+    return sum(6 * m * n * k for m, n, k in product_shapes(size))
+
+
+def product_shapes(size):
+    """Rows, inputs and outputs of the linear maps of one block."""
+    tokens = (size.side // size.patch) ** 2 + 1
+    maps = ((1, 3), (1, 1), (1, 4), (4, 1))
+    width = size.width
+    return [(size.batch * tokens, width * i, width * o) for i, o in maps]
+
+
+def make_products(size, precision):
+    """Return a call that times a block's products, there and back."""
     device, dtype = find_device(), getattr(torch, precision)
-    rows = size.batch * module.config.num_tokens
-    block = module.blocks[0]
-    maps = (block.attention.qkv, block.attention.proj, block.mlp.fc1, block.mlp.fc2)
     operands = []
-    for layer in maps:
-        outputs, inputs = layer.weight.shape
+    for rows, inputs, outputs in product_shapes(size):
         shapes = (rows, inputs), (outputs, inputs), (rows, outputs)
         operands.append([torch.ones(s, dtype=dtype, device=device) for s in shapes])
+    repeats = max(1, int(1e10 // products_flops(size)))
 
     @torch.inference_mode()
     def multiply():
-        for x, weight, gradient in operands:
-            F.linear(x, weight)
-            torch.mm(gradient, weight)
-            torch.mm(gradient.T, x)
+        for _ in range(repeats):
+            for x, weight, gradient in operands:
+                F.linear(x, weight)
+                torch.mm(gradient, weight)
+                torch.mm(gradient.T, x)
 
-    flops = sum(6 * rows * layer.weight.numel() for layer in maps)
-    return flops, multiply
+    return lambda: seconds_of(multiply) / repeats
 
 
 def measure_training(size):
     """Return columns of the training tables for one configuration."""
     X, y = draw_images(size, size.batch)
-    clf = make_classifier(size).fit(X, y)
-    _, precision, module = clf._runtime_on_device()
-    flops, multiply = product_rate(module, size, precision)
-    repeats = max(1, int(1e10 // flops))
-
-    def products():
-        for _ in range(repeats):
-            multiply()
-
-    contest = make_contest(size) | {"products": partial(seconds_of, products)}
-    seconds = run_alternating(contest, size.rounds)
+    _, precision, module = make_classifier(size).fit(X, y)._runtime_on_device()
+    makers = {n: partial(make_training, n, size) for n in list_contestants()}
+    makers["products"] = partial(make_products, size, precision)
+    with apart(makers) as contest:
+        seconds = run_alternating(contest, size.rounds)
     pace = size.n_images / median(seconds["ours"])
-    rate = repeats * flops / median(seconds["products"])
+    rate = products_flops(size) / median(seconds["products"])
     return {
         "precision": precision,
         "pace": pace,
@@ -173,39 +186,45 @@ def machine_table(measured):
     return rst_table(("", *measured), rows)
 
 
-def measure_prediction(size, rounds):
-    """Return throughput against skorch with timm, and latency against the module."""
+def make_prediction(name, size):
+    """Return a call that predicts many images or one, and returns its seconds."""
+    torch.manual_seed(0)
     X, y = draw_images(size, max(64, size.n_images // 2))
-    floats = to_float(X)
-    clf = make_classifier(size).fit(X[: size.batch], y[: size.batch])
+    floats, first = to_float(X), slice(0, size.batch)
+    if name == "skorch":
+        net = make_skorch(make_timm(size), size.batch, find_device()).initialize()
+        net.partial_fit(floats[first], y[first])
+        return lambda: seconds_of(lambda: net.predict_proba(floats))
+    clf = make_classifier(size).fit(X[first], y[first])
+    if name == "ours":
+        return lambda: seconds_of(lambda: clf.predict_proba(X))
+    if name == "ours, one image":
+        return lambda: seconds_of(lambda: clf.predict_proba(X[:1]))
     device, precision, module = clf._runtime_on_device()
-    net = make_skorch(make_timm(size), size.batch, device.type).initialize()
-    net.partial_fit(floats[: size.batch], y[: size.batch])
     image = torch.from_numpy(floats[:1]).to(device)
-    reduced = torch.autocast(
-        device.type, torch.bfloat16, enabled=precision == "bfloat16"
-    )
+    enabled = precision == "bfloat16"
 
     @torch.inference_mode()
     def predict_bare():
-        with reduced:
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
             module(image).cpu()
 
-    many = {
-        "ours": lambda: clf.predict_proba(X),
-        "skorch": lambda: net.predict_proba(floats),
-    }
-    one = {"ours": lambda: clf.predict_proba(X[:1]), "bare": predict_bare}
-    throughput, latency = (
-        run_alternating({n: partial(seconds_of, c) for n, c in calls.items()}, times)
-        for calls, times in ((many, rounds), (one, LATENCY_ROUNDS))
-    )
-    return (
-        len(X) / median(throughput["ours"]),
-        ratio(throughput["skorch"], throughput["ours"]),
-        1e3 * median(latency["ours"]),
-        ratio(latency["ours"], latency["bare"]),
-    )
+    return lambda: seconds_of(predict_bare)
+
+
+def measure_prediction(size, rounds):
+    """Return throughput against skorch with timm, and latency against the module."""
+    results = []
+    for names, times in (
+        (("ours", "skorch"), rounds),
+        (("ours, one image", "bare, one image"), LATENCY_ROUNDS),
+    ):
+        with apart({n: partial(make_prediction, n, size) for n in names}) as calls:
+            results.append(run_alternating(calls, times).values())
+    (many, peers), (one, bare) = results
+    n_images = max(64, size.n_images // 2)
+    pace, latency = n_images / median(many), 1e3 * median(one)
+    return pace, ratio(peers, many), latency, ratio(one, bare)
 
 
 def prediction_table(measured):
@@ -232,7 +251,6 @@ def measure(names, quick=False):
     training, prediction = {}, {}
     for name, size in sizes.items():
         start = time.perf_counter()
-        torch.manual_seed(0)  # the peers draw their weights from the global generator
         training[name] = measure_training(size)
         prediction[name] = measure_prediction(size, size.rounds)
         seconds = time.perf_counter() - start
