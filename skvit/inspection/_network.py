@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skvit._base import BaseViT
+from skvit._images import LazyImages
 from skvit._training import ImageData, autocast, batch_size_for, over_batches
 from skvit.inspection._grid import check_pixels
 from skvit.nn import Record, VisionTransformer, ViTConfig
@@ -53,6 +54,19 @@ def check_indices(name, values, count):
             "or negative ones from the end."
         )
     return (given % count).tolist()
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """Images that need no further check: what an estimator's own check has returned.
+
+    Parameters
+    ----------
+    images : ndarray or LazyImages
+        Some of them or all.
+    """
+
+    images: np.ndarray | LazyImages
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,10 @@ class OpenNetwork:
 
 
 def open_network(clf, X, *, need_pixels=False):
-    """Return the network of an estimator with images in any form it accepts."""
-    images = check_estimator(clf)._check_input(X, reset=False)
+    """Return the network of an estimator with images in any form, or checked ones."""
+    check_estimator(clf)
+    is_checked = isinstance(X, CheckedImages)
+    images = X.images if is_checked else clf._check_input(X, reset=False)
     if need_pixels:
         check_pixels(clf._config)
     device, precision, module = clf._runtime_on_device()

@@ -6,6 +6,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+import zarr
 from PIL import Image
 from sklearn.base import clone
 
@@ -37,6 +38,17 @@ def to_hdf5(tiles, folder):
     return h5py.File(folder / "tiles.h5")["tiles"]
 
 
+def to_zarr(tiles, folder):
+    stored = zarr.open(
+        store=str(folder / "tiles.zarr"),
+        mode="w",
+        shape=tiles.shape,
+        dtype=tiles.dtype,
+    )
+    stored[:] = tiles
+    return stored
+
+
 def to_paths(tiles, folder):
     paths = [folder / f"{number}.png" for number in range(len(tiles))]
     for path, tile in zip(paths, tiles, strict=True):
@@ -66,10 +78,12 @@ FORMS = {
         [Image.fromarray(tile) for tile in tiles]
     ),
     "list of paths": to_paths,
+    "series of paths": lambda tiles, folder: pd.Series(to_paths(tiles, folder)),
     "pandas column of paths": to_path_frame(pd.DataFrame),
     "polars column of paths": to_path_frame(pl.DataFrame),
     "memory map": to_memory_map,
     "hdf5": to_hdf5,
+    "zarr": to_zarr,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skvit.inspection._attention import attention_maps, attention_rollout
 from skvit.inspection._grid import check_pixels
-from skvit.inspection._network import check_estimator
+from skvit.inspection._network import CheckedImages, check_estimator
 from skvit.inspection._occlusion import occlusion_map
 from skvit.inspection._plot._figure import (
     make_axes,
@@ -193,12 +193,12 @@ class AttentionMapDisplay:
             If `method` is unknown or cannot have a `target`, or the patches were cut
             before.
         """
-        images = read_images(clf, X)
+        images = np.array(read_images(clf, X))
         if titles is None:
             titles = [str(label) for label in clf.predict(X)]
         display = cls(
-            images=np.array(images),
-            maps=make_maps(clf, X, method, target),
+            images=images,
+            maps=make_maps(clf, CheckedImages(images), method, target),
             titles=titles,
             label=method,
         )

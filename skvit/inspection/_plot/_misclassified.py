@@ -1,9 +1,10 @@
 """MisclassifiedDisplay: the worst errors, with what the network looked at."""
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from skvit._images import select_images
+from skvit.inspection._network import CheckedImages
 from skvit.inspection._plot._attention_map import make_maps, overlay, read_images
 from skvit.inspection._plot._figure import (
     make_axes,
@@ -155,10 +156,10 @@ class MisclassifiedDisplay:
         check_consistent_length(images, y)
         probabilities = clf.predict_proba(X)
         worst = worst_errors(probabilities, clf._codes(y, "y"), n_images)
-        images = np.array(images[worst])
+        images = np.array(select_images(images, worst))
         display = cls(
             images=images,
-            maps=_maps_of_rows(clf, X, worst, method)
+            maps=make_maps(clf, CheckedImages(images), method)
             if len(worst)
             else np.empty(images.shape[:3]),
             probabilities=probabilities[worst],
@@ -176,13 +177,6 @@ class MisclassifiedDisplay:
         self.images_.append(show_image(panels[0], image, title))
         self.maps_.append(overlay(panels[1], image, self.maps[number], **look))
         self.bars_.append(_draw_bars(panels[2], row, self.classes, truth))
-
-
-def _maps_of_rows(clf, X, rows, method):
-    """Return maps of some images, which HDF5 gives out in rising order only."""
-    rising = np.sort(rows)
-    maps = make_maps(clf, _safe_indexing(X, rising), method)
-    return maps[np.searchsorted(rising, rows)]
 
 
 def _draw_bars(ax, probabilities, classes, truth):
