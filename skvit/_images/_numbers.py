@@ -126,14 +126,7 @@ def check_stack(estimator: Any, X: Any) -> np.ndarray:
     ValueError
         If X is empty, or has values that are complex, missing or infinite.
     """
-    with _explaining_refusal(X):
-        stack = check_array(
-            X,
-            allow_nd=True,
-            ensure_all_finite=False,
-            estimator=estimator,
-            input_name="X",
-        )
+    stack = X if _is_plain(X) else _to_plain(estimator, X)
     _check_real(stack)
     if 0 in stack.shape:
         raise ValueError(
@@ -141,6 +134,26 @@ def check_stack(estimator: Any, X: Any) -> np.ndarray:
         )
     _check_finite(estimator, stack)
     return stack
+
+
+def _is_plain(X: Any) -> bool:
+    """Say whether X is an array of real numbers, which needs no conversion.
+
+    Asking scikit-learn takes a fifth of the time of one small image's prediction.
+    """
+    return type(X) is np.ndarray and X.dtype.kind in "buif" and X.size > 0
+
+
+def _to_plain(estimator: Any, X: Any) -> np.ndarray:
+    """Return X as an array of numbers of three or more axes."""
+    with _explaining_refusal(X):
+        return check_array(
+            X,
+            allow_nd=True,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
 
 
 def check_features(
@@ -153,6 +166,9 @@ def check_features(
     ValueError
         If the estimator was fitted with another number of features.
     """
+    names = getattr(estimator, "feature_names_in_", None)
+    if not reset and names is None and estimator.n_features_in_ == n_features:
+        return
     stand_in = np.broadcast_to(np.float32(0), (n_samples, n_features))
     validate_data(estimator, stand_in, reset=reset, skip_check_array=True)
 
