@@ -87,7 +87,7 @@ plt.show()
 # Where each token looks, in both layers: each row sums to one. The class token's row is
 # the first, and can be laid over the image.
 
-figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(11, 3.3), layout="constrained")
 for layer, (whole, view) in enumerate(zip(axes[::2], axes[1::2], strict=True)):
     attention = record[f"block{layer:02}/attention"][0, 0]
     whole.imshow(attention, cmap="viridis", vmin=0)
