@@ -48,9 +48,10 @@ class DecodedCache:
 
     def wants(self, row: int, shape: tuple[int, ...], dtype: np.dtype) -> bool:
         """Say whether an image would be kept; the first one asked for decides."""
-        with self._lock:
-            if self._images.ndim == 1:
-                self.settle(shape, dtype)
+        if self._images.ndim == 1:
+            with self._lock:
+                if self._images.ndim == 1:
+                    self.settle(shape, dtype)
         return row < len(self._images) and self._takes(shape, dtype)
 
     def holds(self, rows: np.ndarray) -> np.ndarray:

@@ -238,13 +238,13 @@ def _picture_file(picture: Any, color: str) -> ImageFile:
     ValueError
         If Pillow would keep 8 of its 16 bits.
     """
-    _check_depth(picture)
+    mode, dtype = picture.mode, pillow_dtype(picture.mode)
+    _check_depth(picture, dtype)
     orientation = _orientation(picture)
     width, height = picture.size
     if orientation > 4:  # a quarter turn
         width, height = height, width
-    channels = pillow_channels(picture.mode, color)
-    dtype = pillow_dtype(picture.mode)
+    channels = pillow_channels(mode, color)
     return ImageFile(height, width, channels, dtype, "pillow", orientation)
 
 
@@ -260,7 +260,7 @@ def _is_tiff(path: str) -> bool:
         return file.read(4) in _TIFF_MARKS
 
 
-def _check_depth(image: Any) -> None:
+def _check_depth(image: Any, dtype: np.dtype) -> None:
     """Raise where decoding would lose bits.
 
     Raises
@@ -268,8 +268,7 @@ def _check_depth(image: Any) -> None:
     ValueError
         If the file has 16 bits for each colour, of which Pillow keeps 8.
     """
-    kept = pillow_dtype(image.mode).itemsize
-    if kept == 1 and any(";16" in str(tile[3]) for tile in image.tile):
+    if dtype.itemsize == 1 and any(";16" in str(tile[3]) for tile in image.tile):
         raise ValueError(
             "it has 16 bits for each colour, of which Pillow keeps 8; store it as TIFF "
             "or .npy"

@@ -1,6 +1,7 @@
 """Pillow's images as arrays."""
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ def is_pillow(item: Any) -> bool:
     return Image is not None and isinstance(item, Image.Image)
 
 
+@cache
 def pillow_dtype(mode: str) -> np.dtype:
     """Return the type of the numbers of an image of a mode."""
     if mode.startswith("I;16"):

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,6 @@ from skvit._images._options import ReadOptions
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
-_CHUNKS_PER_THREAD = 4  # so that a thread with small images need not wait for another
 _HEADS = 64  # files that a thread opens at a time: handing over each costs as much
 _SMALL = 2**14  # pixels, up to which opening a file again costs more than decoding it
 
@@ -209,9 +208,7 @@ class FileReader:
         channels = max(file.channels for file in files)
         if known is not None and known.channels in {3, 4} and dtype == np.uint8:
             channels = max(channels, known.channels)
-        kinds = Counter(
-            (str(file.dtype), self._depth(file, channels)) for file in files
-        )
+        kinds = Counter((file.dtype, self._depth(file, channels)) for file in files)
         if len(kinds) > 1:
             raise ValueError(kinds_differ(kinds))
         size = self.options.size
@@ -236,16 +233,16 @@ class FileReader:
             return _Batch(rows, self._cache.take(rows))
         batch = _Batch(rows, np.empty((len(rows), *self.spec.shape), self.dtype))
         batch.images[held] = self._cache.take(rows[held])
-        missing = np.flatnonzero(~held)
-        n_chunks = min(len(missing), _CHUNKS_PER_THREAD * self.n_threads)
+        # Each thread takes the next place as soon as it has done with one.
+        places = iter(np.flatnonzero(~held).tolist())
         batch.tasks = [
             self._pool.submit(self._decode_into, batch, places)
-            for places in np.array_split(missing, n_chunks)
+            for _ in range(self.n_threads)
         ]
         return batch
 
-    def _decode_into(self, batch: _Batch, places: Iterable[int]) -> None:
-        """Decode some images of a batch."""
+    def _decode_into(self, batch: _Batch, places: Iterator[int]) -> None:
+        """Decode those images of a batch that no other thread takes."""
         for place in places:
             batch.images[place] = self._decode(int(batch.rows[place]))
 
