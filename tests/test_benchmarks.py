@@ -245,3 +245,36 @@ def test_reading(tmp_path):
         assert f".. begin: {name}\n" in page
         assert "20 of 32 x 32" in text
         assert "4 of 256 x 256" in text
+
+
+def test_finished_runs_are_not_repeated(tmp_path):
+    from accuracy import Log, measure
+
+    X, y = np.random.default_rng(0).random((60, 4, 4)), np.arange(60) % 2
+    X[y == 1] += 3
+    splits = [(0, (X[:40], X[40:], y[:40], y[40:]))]
+    path = tmp_path / "log.jsonl"
+    measure(splits, ["SVC"], Log(path))
+    first = path.read_text()
+    measure(splits, ["SVC", "LogisticRegression"], Log(path))
+    runs = Log(path).runs
+    assert path.read_text().startswith(first)
+    assert [run["name"] for run in runs] == ["SVC", "LogisticRegression"]
+    assert [run["accuracy"] for run in runs] == [1.0, 1.0]
+    assert all(run["images"] == 40 and run["seconds"] > 0 for run in runs)
+
+
+def test_rows_are_of_size_and_estimator():
+    from accuracy import to_rows
+
+    def run(*values):
+        names = "images", "name", "accuracy", "seconds"
+        return dict(zip(names, values, strict=True))
+
+    runs = [run(50, "ViTClassifier()", 0.9, 8.0), run(5, "SVC", 0.7, 1.0)]
+    runs += [run(5, "LogisticRegression", 0.5, 2.0), run(5, "SVC", 0.9, 3.0)]
+    assert list(to_rows(runs)) == [
+        (5, "LogisticRegression", 1, "0.5000", "", "2.0"),
+        (5, "SVC", 2, "0.8000", "0.1414", "2.0"),
+        (50, "ViTClassifier()", 1, "0.9000", "", "8.0"),
+    ]

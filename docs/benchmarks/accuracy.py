@@ -2,19 +2,23 @@
 
     cd docs/benchmarks
     python accuracy.py digits --page accuracy.rst
-    python accuracy.py cifar10 --data PATH --sizes 1000 5000 --page accuracy.rst
+    python accuracy.py cifar10 --data PATH --log cifar10.jsonl --page accuracy.rst
 
 The environment must also hold vit-pytorch. Every test image is looked at once by each
-trained estimator; nothing is chosen by it.
+trained estimator; nothing is chosen by it. Hours can be cut into pieces: what --log
+holds is not run again, and the table is made of all of it.
 """
 
 import argparse
+import json
 import time
+from itertools import groupby
+from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 from _cifar10 import HELP, load_cifar10, split
-from _common import describe_machine, rst_table, update_page
+from _common import describe_commit, describe_machine, rst_table, update_page
 from _rivals import make_rivals
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -22,7 +26,8 @@ from sklearn.model_selection import train_test_split
 from skvit import ViTClassifier
 
 N_TEST = 2000
-HEADER = "images", "estimator", "accuracy", "spread", "seconds"
+ORDER = list(make_rivals(None, 0))
+HEADER = "images", "estimator", "seeds", "accuracy", "spread", "seconds"
 
 
 def digits_splits(seeds):
@@ -30,8 +35,7 @@ def digits_splits(seeds):
     X, y = load_digits(return_X_y=True)
     for seed in range(seeds):
         parts = train_test_split(X.reshape(-1, 8, 8), y, stratify=y, random_state=seed)
-        X_train, X_test, y_train, y_test = parts
-        yield seed, (X_train, y_train, X_test, y_test)
+        yield seed, parts
 
 
 def cifar_splits(path, n_train, seeds):
@@ -40,7 +44,7 @@ def cifar_splits(path, n_train, seeds):
     X_test, y_test = X[-10_000:][:N_TEST], y[-10_000:][:N_TEST]
     X_train, y_train, *_ = split(X, y, n_train, N_TEST)
     for seed in range(seeds):
-        yield seed, (X_train, y_train, X_test, y_test)
+        yield seed, (X_train, X_test, y_train, y_test)
 
 
 def chosen_augmentation(X, y):
@@ -48,28 +52,60 @@ def chosen_augmentation(X, y):
     return ViTClassifier(max_epochs=1, random_state=0).fit(X, y).recipe_.augment
 
 
-def measure(splits, names):
-    """Return accuracies and seconds by estimator, one of each for every split."""
-    results = {}
-    for seed, (X_train, y_train, X_test, y_test) in splits:
-        rivals = make_rivals(chosen_augmentation(X_train, y_train), seed)
+class Log:
+    """Runs that are finished, one JSON object to a line of a file if there is one."""
+
+    def __init__(self, path=None):
+        self.path = Path(path) if path else None
+        known = self.path and self.path.exists()
+        lines = self.path.read_text(encoding="utf-8").splitlines() if known else []
+        self.runs = [json.loads(line) for line in lines]
+
+    def holds(self, key):
+        """Say whether there is a run with these values."""
+        return any(key.items() <= run.items() for run in self.runs)
+
+    def add(self, run):
+        """Keep a run."""
+        self.runs.append(run)
+        print(json.dumps(run), flush=True)
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(run) + "\n")
+
+
+def measure(splits, names, log):
+    """Fit and judge the named estimators, on every split where the log has not."""
+    for seed, parts in splits:
+        rivals = make_rivals(chosen_augmentation(parts[0], parts[2]), seed)
         for name in names or rivals:
-            start = time.perf_counter()
-            clf = rivals[name].fit(X_train, y_train)
-            seconds = time.perf_counter() - start
-            accuracy = float(np.mean(clf.predict(X_test) == y_test))
-            results.setdefault(name, []).append((accuracy, seconds))
-            print(f"{seed} {name}: {accuracy:.4f} in {seconds:.1f} s", flush=True)
-    return results
+            key = {"images": len(parts[0]), "seed": seed, "name": name}
+            if not log.holds(key):
+                log.add(key | judge(rivals[name], *parts))
 
 
-def to_rows(n_train, results):
+def judge(clf, X_train, X_test, y_train, y_test):
+    """Return accuracy on the test images, and seconds of all cores that fit took."""
+    start = time.process_time()
+    clf.fit(X_train, y_train)
+    seconds = time.process_time() - start
+    accuracy = float(np.mean(clf.predict(X_test) == y_test))
+    return {"accuracy": accuracy, "seconds": seconds, "commit": describe_commit()}
+
+
+def to_rows(runs):
     """Rows of the table: mean, standard deviation over seeds, seconds of a fit."""
-    for name, runs in results.items():
-        accuracies, seconds = zip(*runs, strict=True)
-        spread = stdev(accuracies) if len(runs) > 1 else 0.0
-        cells = f"{mean(accuracies):.4f}", f"{spread:.4f}", f"{mean(seconds):.1f}"
-        yield (n_train, name, *cells)
+
+    def place(run):
+        return run["images"], ORDER.index(run["name"])
+
+    for (n_images, _), group in groupby(sorted(runs, key=place), place):
+        same = list(group)
+        accuracies = [run["accuracy"] for run in same]
+        spread = f"{stdev(accuracies):.4f}" if len(same) > 1 else ""
+        seconds = mean(run["seconds"] for run in same)
+        cells = len(same), f"{mean(accuracies):.4f}", spread, f"{seconds:.1f}"
+        yield (n_images, same[0]["name"], *cells)
 
 
 def parse(arguments=None):
@@ -80,6 +116,7 @@ def parse(arguments=None):
     parser.add_argument("--sizes", type=int, nargs="+", default=(1000, 5000, 20_000))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--names", nargs="+", help="estimators; default: all")
+    parser.add_argument("--log", help="file of finished runs, to go on from")
     parser.add_argument("--page", help="page whose tables are to be written")
     asked = parser.parse_args(arguments)
     if asked.set == "cifar10" and not asked.data:
@@ -90,15 +127,16 @@ def parse(arguments=None):
 def main(arguments=None):
     """Measure, print, and write the page."""
     asked = parse(arguments)
+    log = Log(asked.log)
     if asked.set == "digits":
-        rows = list(to_rows(1347, measure(digits_splits(asked.seeds), asked.names)))
+        measure(digits_splits(asked.seeds), asked.names, log)
     else:
-        rows = []
         for n_train in asked.sizes:
             splits = cifar_splits(asked.data, n_train, asked.seeds)
-            rows += to_rows(n_train, measure(splits, asked.names))
-    machine = f"{describe_machine()}; {asked.seeds} seeds."
-    text = f"{rst_table(HEADER, rows)}\n\nMeasured on {machine}"
+            measure(splits, asked.names, log)
+    commits = ", ".join(sorted({run["commit"] for run in log.runs}))
+    table = rst_table(HEADER, list(to_rows(log.runs)))
+    text = f"{table}\n\nMeasured on {describe_machine()}, commit {commits}."
     print(text)
     if asked.page:
         update_page(asked.page, {asked.set: text})
