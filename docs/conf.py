@@ -45,6 +45,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,
+    # The scripts print what is to be read.
+    "capture_repr": (),
 }
 
 highlight_language = "text"

@@ -2,7 +2,7 @@
 Where a network looks
 =====================
 
-Attention weights say, layer by layer and head by head, from which patches a token takes
+Attention weights say, layer by layer and head by head, from which others a token takes
 what it becomes. Drawn over the image they show where the network has looked. Here that
 can be checked by eye: each image holds a digit, somewhere on a noisy ground.
 """
@@ -43,14 +43,16 @@ print(f"accuracy on {len(X_test)} images held out: {clf.score(X_test, y_test):.3
 
 # %%
 # ``attention_maps`` returns the weights themselves. ``queries="pool"`` is the view of
-# what stands for the image, here the weighted mean of the patches.
+# what stands for the image, here the weighted mean of the patches' tokens.
 
 X = X_test[:8]
 maps = attention_maps(clf, X, queries="pool", upsample=True)
 print("images, layers, heads, height, width:", maps.shape)
 
 # %%
-# Every layer and head for some images. Each map has its own scale.
+# Every layer and head for some images. Each map has its own scale. All look at very few
+# tokens, on the digit: two convolutions have seen the pixels around each patch before
+# the first layer, so that one token may stand for a whole digit.
 
 n_layers, n_heads = maps.shape[1:3]
 figure, axes = plt.subplots(
@@ -67,9 +69,10 @@ for ax in axes.flat:
 plt.show()
 
 # %%
-# Rollout follows the attention through all layers, the residual connections included:
-# how much of each patch has flowed into what stands for the image. Without a class
-# token, all of it comes from the patches. A network trained in another way may look
+# Rollout follows the attention through all layers, the residual connections included,
+# and shares what it finds at a token out among the patches that the token has seen: how
+# much of each patch has flowed into what stands for the image. Without a class token,
+# all of it comes from the patches. A network trained in another way may look
 # elsewhere and be right all the same, so that the worth of a map :ref:`has to be
 # measured <sphx_glr_auto_examples_plot_faithfulness.py>`.
 

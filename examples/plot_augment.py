@@ -3,9 +3,9 @@ Which variations fit the images
 ===============================
 
 Augmentation varies the training images anew in each epoch: shifts, turns, changes of
-size, erased rectangles, mixed pairs. What was seen in training is learned by heart less
-easily so, but takes longer to learn. Which variations help depends on the images, the
-network and the time; how much of which is a choice like any other, and can be searched.
+size, erased rectangles, mixed pairs. Such images are harder to learn by heart, and take
+longer to learn. Which variations help depends on the images, the network and the time;
+how much of which is a choice like any other, and can be searched.
 """
 
 # %%

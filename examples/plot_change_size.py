@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skvit import Architecture, ViTClassifier
-from skvit.nn import VisionTransformer, change_size
+from skvit.nn import VisionTransformer, change_size, resample_pos_embed
 
 digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -75,7 +75,7 @@ print(pd.DataFrame(rows).T.to_string())
 # of their channels, as they were learned and as they are resampled:
 
 old = network.pos_embed.table.detach()
-new = changed.pos_embed.table.detach()
+new = resample_pos_embed(old, network.grid, changed.grid)
 (rows_old, columns_old), (rows_new, columns_new) = network.grid, changed.grid
 first = old.var(dim=0).argsort(descending=True)[:4]
 figure, axes = plt.subplots(2, 4, figsize=(8, 4.2), layout="constrained")

@@ -56,7 +56,9 @@ both = StackingClassifier(
 # %%
 # Together they read more digits than either alone.
 
-X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, train_size=800, random_state=0
+)
 models = {"pixels": vit, "columns": forest, "both": both}
 accuracy = pd.Series(
     {name: m.fit(X_train, y_train).score(X_test, y_test) for name, m in models.items()}

@@ -48,7 +48,9 @@ print(f"accuracy on {len(X_test)} images held out: {clf.score(X_test, y_test):.3
 # %%
 # The four methods on the same images, with the predicted classes above. Occlusion
 # covers one patch after the other and needs nothing but predictions. It alone has
-# values below zero: patches whose covering makes the class more probable.
+# values below zero: patches whose covering makes the class more probable. Attention is
+# that of tokens, which have seen the pixels around their patches as well; rollout and
+# relevance share their values out among all that they have seen.
 
 figure = plt.figure(figsize=(11, 6), layout="constrained")
 parts = figure.subfigures(2, 2, hspace=0.06, wspace=0.04).flat

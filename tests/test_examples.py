@@ -1,11 +1,21 @@
 """Every example is laid out for the gallery, which runs it when it is built."""
 
 import ast
+import doctest
+import re
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+import skvit
+import skvit.exceptions
+import skvit.inspection
+import skvit.nn
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GUIDES = [*(ROOT / "docs").glob("*.rst"), *(ROOT / "docs" / "guide").glob("*.rst")]
+PUBLIC = [skvit, skvit.exceptions, skvit.inspection, skvit.nn]
 MAX_LINES = 200
 
 
@@ -16,3 +26,14 @@ def test_layout(script):
     assert underline == "=" * len(title)
     assert "\n# %%\n" in source
     assert len(source.splitlines()) <= MAX_LINES
+
+
+def test_every_public_name_appears():
+    """In a script of the gallery, or in the code of a guide."""
+    parser = doctest.DocTestParser()
+    code = [path.read_text(encoding="utf-8") for path in EXAMPLES]
+    for path in GUIDES:
+        parts = parser.get_examples(path.read_text(encoding="utf-8"))
+        code += [part.source for part in parts]
+    used = set(re.findall(r"\w+", "\n".join(code)))
+    assert {name for module in PUBLIC for name in module.__all__} <= used
