@@ -92,7 +92,7 @@ class LazyImages:
 
 
 def select_images(images: Any, index: Any) -> Any:
-    """Return some of the images without reading those that are not in memory.
+    """Return some of the images without reading or copying any.
 
     Parameters
     ----------
@@ -104,20 +104,11 @@ def select_images(images: Any, index: Any) -> Any:
     Returns
     -------
     ndarray or LazyImages
-        A lazy one also for an array that is mapped from a file.
+        A lazy one for images; the rows themselves for sequences and for slices.
     """
     if isinstance(images, LazyImages):
         return images.select(index)
-    if images.ndim == 4 and not isinstance(index, slice) and is_mapped(images):
+    if images.ndim == 4 and not isinstance(index, slice):
         spec = ImageSpec(*images.shape[1:])
         return LazyImages(SlicedReader(images, spec), np.arange(len(images))[index])
     return images[index]
-
-
-def is_mapped(array: Any) -> bool:
-    """Say whether an array lies in a file, be it as a view."""
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base
-    return False

@@ -3,7 +3,7 @@ import pytest
 
 from skvit._images import ImageSpec, channel_statistics
 from skvit._images._datasets import SlicedReader
-from skvit._images._lazy import LazyImages, is_mapped, select_images
+from skvit._images._lazy import LazyImages, select_images
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
 
@@ -53,16 +53,18 @@ def test_statistics_are_those_of_the_array(lazy, weight):
         np.testing.assert_array_equal(own, expected)
 
 
-def test_selections_of_mapped_arrays_stay_in_their_file(tmp_path):
+def test_selections_copy_nothing(tmp_path):
     np.save(tmp_path / "a.npy", IMAGES)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    assert is_mapped(mapped[1:, ::2])
-    chosen = select_images(mapped, np.arange(9) % 2 == 0)
-    assert isinstance(chosen, LazyImages)
-    np.testing.assert_array_equal(chosen, IMAGES[::2])
+    for images in (IMAGES, mapped):
+        chosen = select_images(images, np.arange(9) % 2 == 0)
+        assert isinstance(chosen, LazyImages)
+        assert chosen.reader.dataset is images
+        np.testing.assert_array_equal(chosen, IMAGES[::2])
 
 
-def test_selections_of_arrays_are_arrays():
-    assert not is_mapped(IMAGES[1:])
-    rows = np.array([1, 2])
-    np.testing.assert_array_equal(select_images(IMAGES, rows), IMAGES[rows])
+def test_slices_and_sequences_are_arrays():
+    assert np.shares_memory(select_images(IMAGES, slice(1, 3)), IMAGES)
+    sequences, rows = IMAGES.reshape(9, 2, -1), np.array([1, 2])
+    chosen = select_images(sequences, rows)
+    np.testing.assert_array_equal(chosen, sequences[rows])
