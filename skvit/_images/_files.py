@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -238,13 +239,21 @@ def _picture_file(picture: Any, color: str) -> ImageFile:
     ValueError
         If Pillow would keep 8 of its 16 bits.
     """
-    mode, dtype = picture.mode, pillow_dtype(picture.mode)
-    _check_depth(picture, dtype)
+    _check_depth(picture)
     orientation = _orientation(picture)
     width, height = picture.size
     if orientation > 4:  # a quarter turn
         width, height = height, width
+    return _of_kind(picture.mode, color, height, width, orientation)
+
+
+@lru_cache
+def _of_kind(
+    mode: str, color: str, height: int, width: int, orientation: int
+) -> ImageFile:
+    """Describe all pictures that are alike by one object."""
     channels = pillow_channels(mode, color)
+    dtype = pillow_dtype(mode)
     return ImageFile(height, width, channels, dtype, "pillow", orientation)
 
 
@@ -260,7 +269,7 @@ def _is_tiff(path: str) -> bool:
         return file.read(4) in _TIFF_MARKS
 
 
-def _check_depth(image: Any, dtype: np.dtype) -> None:
+def _check_depth(image: Any) -> None:
     """Raise where decoding would lose bits.
 
     Raises
@@ -268,7 +277,9 @@ def _check_depth(image: Any, dtype: np.dtype) -> None:
     ValueError
         If the file has 16 bits for each colour, of which Pillow keeps 8.
     """
-    if dtype.itemsize == 1 and any(";16" in str(tile[3]) for tile in image.tile):
+    if image.format != "PNG" or pillow_dtype(image.mode) != np.uint8:
+        return
+    if any(";16" in str(tile[3]) for tile in image.tile):
         raise ValueError(
             "it has 16 bits for each colour, of which Pillow keeps 8; store it as TIFF "
             "or .npy"
@@ -285,6 +296,8 @@ def _orientation(image: Any) -> int:
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an image as its tag says."""
+    if orientation == 1:
+        return pixels
     if orientation > 4:
         pixels = pixels.transpose(1, 0, 2)  # 5 is the transpose, 6 to 8 turn it on
         orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]

@@ -1,7 +1,6 @@
 """Images in files, decoded by threads a batch at a time."""
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from skvit._images._files import (
 )
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
+from skvit._images._quiet import refused_bombs
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
@@ -129,19 +129,14 @@ class FileReader:
         ValueError
             At the first that cannot be read, unless it is to be skipped.
         """
-        with warnings.catch_warnings():
-            # What Pillow takes for a bomb is refused; a broken tag matters to nobody.
-            warnings.simplefilter("ignore")
-            bomb = require_pillow().DecompressionBombWarning
-            warnings.simplefilter("error", bomb)
-            files: list[ImageFile | None] = []
-            known: dict[ImageFile, ImageFile] = {}  # one object for all that are alike
+        files: list[ImageFile | None] = []
+        with refused_bombs:
             for row, file in enumerate(self._open_by_chunks()):
                 if isinstance(file, Exception):
                     self._note(row, file)
                     files.append(None)
                 else:
-                    files.append(known.setdefault(file, file))
+                    files.append(file)
         if len(self._problems) == len(files):
             reasons = "; ".join(list(self._problems.values())[:3])
             raise ValueError(f"None of the files in X can be read: {reasons}.")

@@ -113,6 +113,18 @@ def test_sixteen_bits_of_gray_are_kept(tmp_path, suffix):
     np.testing.assert_array_equal(pixels[..., 0], deep)
 
 
+def test_bmp_of_sixteen_bits_for_all_colours(tmp_path):
+    """Five, six and five bits, which eight hold."""
+    masks = np.array([0xF800, 0x07E0, 0x001F], "<u4")
+    head = b"BM" + np.array([70, 0, 66], "<u4").tobytes()
+    sizes = np.array([40, 2, 1], "<u4").tobytes() + np.array([1, 16], "<u2").tobytes()
+    rest = np.array([3, 4, 0, 0, 0, 0], "<u4").tobytes() + masks.tobytes()
+    pixels = np.array([0xF800, 0x07FF], "<u2").tobytes()
+    (tmp_path / "photo.bmp").write_bytes(head + sizes + rest + pixels)
+    expected = [[[255, 0, 0], [0, 255, 255]]]
+    np.testing.assert_array_equal(decode(tmp_path / "photo.bmp"), expected)
+
+
 def test_sixteen_bits_of_colour_in_png_are_refused(tmp_path):
     path = tmp_path / "deep.png"
     path.write_bytes(deep_png())
