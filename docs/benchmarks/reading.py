@@ -35,15 +35,15 @@ from _targets import Target
 from _turns import ratio, run_alternating
 from PIL import Image
 
-from skvit import ImageOptions, ViTClassifier
+from skvit import Architecture, ImageOptions, ViTClassifier
 from skvit._images import ReadOptions
 from skvit._images._read import FileReader
 
-BATCH = 128
+BATCH = 256
 CHUNK = 64  # files that a thread of the comparison takes at a time
-EPOCHS = 3  # of which the first, that fills the cache, does not count
-ROUNDS = 3
-FITS = 2  # rounds of whole trainings
+EPOCHS = 40  # at most, without the first, which fills the cache
+TRAINED = 50_000  # images of these epochs together
+ROUNDS = 5
 MIB = 2**20
 CACHE = 2 * MIB  # where memory is measured: less than the fewer files take
 MAPPED = (64, 64, 3)  # an image of the mapped array
@@ -126,56 +126,57 @@ def rate_row(files, paths, rounds):
     return files, f"{rate:,.0f}", *map(RATE.cell, ratios)
 
 
-def epoch_seconds(X, y, options=None):
-    """Median seconds of an epoch after the first."""
-    clf = ViTClassifier(
-        patch_size=16,
-        embed_dim=16,
+def fastest(side, epochs, options=None):
+    """Return a classifier of 16 patches that takes little time itself."""
+    return ViTClassifier(
+        patch_size=side // 4,
+        embed_dim=32,
         depth=1,
         augment=None,
-        max_epochs=EPOCHS,
+        max_epochs=epochs,
         batch_size=BATCH,
+        architecture=Architecture(patch_embed="linear"),
         image_options=options,
     )
-    return len(y) / clf.fit(X, y).history_["images_per_second"][1:].median()
 
 
-def epoch_row(files, paths, fits):
+def epoch_seconds(side, X, y, options=None):
+    """Median seconds of an epoch after the first."""
+    epochs = 1 + min(EPOCHS, TRAINED // len(y))
+    clf = fastest(side, epochs, options).fit(X, y)
+    return len(y) / clf.history_["images_per_second"][1:].median()
+
+
+def epoch_row(files, paths, rounds):
     """Rates of training from an array and from files in the cache."""
-    y = np.arange(files.count) % 2
     array = open_files(paths, files.size).read(np.arange(files.count))
-    options = ImageOptions(resize=files.size)
+    means = array.mean(axis=(1, 2, 3))
+    y = means > np.median(means)
+    options, side = ImageOptions(resize=files.size), array.shape[1]
     seconds = run_alternating(
         {
-            "array": partial(epoch_seconds, array, y),
-            "files": partial(epoch_seconds, paths, y, options),
+            "array": partial(epoch_seconds, side, array, y),
+            "files": partial(epoch_seconds, side, paths, y, options),
         },
-        fits,
+        rounds,
     )
     rates = (f"{files.count / median(times):,.0f}" for times in seconds.values())
     return files, *rates, EPOCH.cell(ratio(seconds["files"], seconds["array"]))
 
 
-def fit_once(X, options=None):
+def fit_once(side, X, options=None):
     """Train for one epoch."""
-    clf = ViTClassifier(
-        patch_size=16,
-        embed_dim=16,
-        depth=1,
-        max_epochs=1,
-        batch_size=BATCH,
-        image_options=options,
-    )
-    clf.fit(X, np.arange(len(X)) % 2)
+    fastest(side, 1, options).fit(X, np.arange(len(X)) % 2)
 
 
 def measure_files(folder, count):
     """Peak of anonymous memory, in this process, of training on some of the files."""
     paths = [f"{folder}/{SMALL.side}_{number}.jpg" for number in range(count)]
     options = ImageOptions(cache=CACHE)
-    fit_once(paths[: 2 * BATCH], options)  # loads the libraries
+    fit = partial(fit_once, SMALL.side, options=options)
+    fit(paths[: 2 * BATCH])  # loads the libraries
     start = anonymous_bytes()
-    return start + peak_above(start, partial(fit_once, paths, options))
+    return start + peak_above(start, partial(fit, paths))
 
 
 def data_bytes():
@@ -187,7 +188,8 @@ def data_bytes():
 
 def measure_mapped(folder, headroom):
     """Train here on a mapped array of four times the headroom; return what it took."""
-    fit_once(np.zeros((2 * BATCH, *MAPPED), np.uint8))  # loads the libraries
+    fit = partial(fit_once, MAPPED[0])
+    fit(np.zeros((2 * BATCH, *MAPPED), np.uint8))  # loads the libraries
     limit = data_bytes() + headroom
     n_images = 4 * headroom // prod(MAPPED) + 1
     images = np.lib.format.open_memmap(
@@ -199,7 +201,7 @@ def measure_mapped(folder, headroom):
         part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     start, began = anonymous_bytes(), time.perf_counter()
-    peak = start + peak_above(start, partial(fit_once, images))
+    peak = start + peak_above(start, partial(fit, images))
     seconds = time.perf_counter() - began
     return images.nbytes, headroom, start, peak, seconds
 
@@ -216,14 +218,14 @@ def files_row(folder, count):
     return f"{count:,}", f"{peak / MIB:,.1f}"
 
 
-def measure(folder, files=(SMALL, LARGE), rounds=ROUNDS, fits=FITS):
+def measure(folder, files=(SMALL, LARGE), rounds=ROUNDS):
     """Yield the name of each table of the page, and its text."""
     paths = {one: write_files(folder, one) for one in files}
     header = ("files", "Pillow, images/s", "first reading", "again")
     rows = [rate_row(one, paths[one], rounds) for one in files]
     yield "rates", rst_table(header, rows)
     header = ("files", "from an array, images/s", "from files", "seconds, files/array")
-    rows = [epoch_row(one, paths[one], fits) for one in files]
+    rows = [epoch_row(one, paths[one], rounds) for one in files]
     yield "epochs", rst_table(header, rows)
 
 
@@ -260,7 +262,7 @@ def main(arguments=None):
     setting += f"{N_THREADS} threads decode."
     with tempfile.TemporaryDirectory() as folder:
         rounds = 1 if asked.quick else ROUNDS
-        tables = measure(folder, rounds=rounds, fits=min(rounds, FITS))
+        tables = measure(folder, rounds=rounds)
         texts = chain([("setting", setting)], tables, measure_memory(folder))
         for name, text in texts:
             print(text, end="\n\n", flush=True)
