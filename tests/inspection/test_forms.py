@@ -156,6 +156,8 @@ def test_misclassified_display(pyplot, clf, same, tiles_and_labels, form):
     np.testing.assert_array_equal(display.images, X[expected.indices])
     np.testing.assert_array_equal(display.maps, expected.maps)
     np.testing.assert_array_equal(display.probabilities, expected.probabilities)
+    nothing = MisclassifiedDisplay.from_estimator(same, form, clf.predict(X))
+    assert nothing.images.shape == (0, 16, 16, 3)
 
 
 def test_token_embedding_display(pyplot, clf, same, tiles_and_labels, form):

@@ -156,12 +156,10 @@ class MisclassifiedDisplay:
         check_consistent_length(images, y)
         probabilities = clf.predict_proba(X)
         worst = worst_errors(probabilities, clf._codes(y, "y"), n_images)
-        images = np.array(select_images(images, worst))
+        images, maps = _look(clf, images, worst, method)
         display = cls(
             images=images,
-            maps=make_maps(clf, CheckedImages(images), method)
-            if len(worst)
-            else np.empty(images.shape[:3]),
+            maps=maps,
             probabilities=probabilities[worst],
             true_labels=y[worst],
             classes=clf.classes_,
@@ -177,6 +175,14 @@ class MisclassifiedDisplay:
         self.images_.append(show_image(panels[0], image, title))
         self.maps_.append(overlay(panels[1], image, self.maps[number], **look))
         self.bars_.append(_draw_bars(panels[2], row, self.classes, truth))
+
+
+def _look(clf, images, rows, method):
+    """Return some of the images, and their maps."""
+    if not len(rows):
+        return np.empty((0, *images.shape[1:])), np.empty((0, *images.shape[1:3]))
+    chosen = np.array(select_images(images, rows))
+    return chosen, make_maps(clf, CheckedImages(chosen), method)
 
 
 def _draw_bars(ax, probabilities, classes, truth):
