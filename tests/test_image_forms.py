@@ -235,7 +235,7 @@ DEEP = {
 
 
 @pytest.mark.parametrize("kind", DEEP)
-def test_deep_files(make_tiny, photo_tiles, tmp_path, kind):
+def test_deep_files(make_tiny, photo_tiles, tmp_path, kind, caplog):
     suffix, depth, dtype, save_image = DEEP[kind]
     bands = np.arange(depth) % 3
     images = photo_tiles[0][..., bands].astype(dtype) * dtype(201) + dtype(5)
@@ -248,3 +248,4 @@ def test_deep_files(make_tiny, photo_tiles, tmp_path, kind):
     np.testing.assert_array_equal(
         from_files.predict_proba(paths), from_array.predict_proba(images)
     )
+    assert not caplog.records

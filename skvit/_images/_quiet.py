@@ -1,5 +1,6 @@
-"""Pillow's warnings while files are opened, in many threads at once."""
+"""What Pillow has to say while files are opened, in many threads at once."""
 
+import logging
 import warnings
 from contextlib import AbstractContextManager
 from threading import Lock
@@ -7,9 +8,14 @@ from typing import Any
 
 from skvit._utils._optional import require_pillow
 
+_LOGGER = logging.getLogger("PIL.TiffImagePlugin")
 
-class RefusedBombs(AbstractContextManager):
-    """Raise at what Pillow takes for a bomb; pass over broken tags, which hurt nobody.
+
+class QuietPillow(AbstractContextManager):
+    """Raise at what Pillow takes for a bomb, and pass over what hurts nobody.
+
+    That are broken tags, of which it warns, and TIFF files with more bands than it can
+    decode, which it logs as errors.
 
     Python has one list of filters for all threads. Were each thread to put back what
     it has found, those that overlap would put back one another's, so the first that
@@ -30,6 +36,7 @@ class RefusedBombs(AbstractContextManager):
                 warnings.simplefilter("ignore")
                 bomb = require_pillow().DecompressionBombWarning
                 warnings.simplefilter("error", bomb)
+                _LOGGER.addFilter(is_news)
             self._n_inside += 1
 
     def __exit__(self, *_: Any) -> None:
@@ -38,6 +45,12 @@ class RefusedBombs(AbstractContextManager):
             self._n_inside -= 1
             if self._n_inside == 0:
                 self._filters.__exit__(None, None, None)
+                _LOGGER.removeFilter(is_news)
 
 
-refused_bombs = RefusedBombs()
+def is_news(record: logging.LogRecord) -> bool:
+    """Say whether a record tells of something other than the number of bands."""
+    return not str(record.msg).startswith("More samples per pixel")
+
+
+quiet_pillow = QuietPillow()

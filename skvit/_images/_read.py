@@ -21,7 +21,7 @@ from skvit._images._files import (
 )
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
-from skvit._images._quiet import refused_bombs
+from skvit._images._quiet import quiet_pillow
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
@@ -130,7 +130,7 @@ class FileReader:
             At the first that cannot be read, unless it is to be skipped.
         """
         files: list[ImageFile | None] = []
-        with refused_bombs:
+        with quiet_pillow:
             for row, file in enumerate(self._open_by_chunks()):
                 if isinstance(file, Exception):
                     self._note(row, file)
