@@ -170,21 +170,21 @@ def one_of(valid, invalid):
     return st.sampled_from([*valid * 8, *invalid])
 
 
-PARAMETERS = {
-    "patch_size": one_of(["auto", 1, 2, 3, 4, (2, 3)], [0, 99, "small", (1, 2, 3)]),
-    "num_heads": one_of(["auto", 1, 2, 4], [3, 0, 2.5]),
-    "mlp_ratio": one_of(["auto", 1, 2.0], [0, "wide"]),
-    "pos_embed": one_of(["auto", "learned", "sincos", "sincos2d", "rope", "none"], [1]),
-    "pool": one_of(["auto", "token", "mean", "map", "seqpool"], ["max"]),
-    "drop_path_rate": one_of(["auto", 0, 0.5], [1.0]),
-    "optimizer": one_of(["auto", "adamw", "muon", "sgd"], ["lion"]),
-    "learning_rate": one_of(["auto", 1e-3, 0.1], [0, -1]),
-    "batch_size": one_of(["auto", 1, 3, 100], [0]),
-    "augment": one_of(
+PARAMETERS = {  # right values, and wrong ones
+    "patch_size": (["auto", 1, 2, 3, 4, (2, 3)], [0, 99, "small", (1, 2, 3)]),
+    "num_heads": (["auto", 1, 2, 4], [3, 0, 2.5]),
+    "mlp_ratio": (["auto", 1, 2.0], [0, "wide"]),
+    "pos_embed": (["auto", "learned", "sincos", "sincos2d", "rope", "none"], [1]),
+    "pool": (["auto", "token", "mean", "map", "seqpool"], ["max"]),
+    "drop_path_rate": (["auto", 0, 0.5], [1.0]),
+    "optimizer": (["auto", "adamw", "muon", "sgd"], ["lion"]),
+    "learning_rate": (["auto", 1e-3, 0.1], [0, -1]),
+    "batch_size": (["auto", 1, 3, 100], [0]),
+    "augment": (
         ["auto", "light", "photo", None, Augment(mixup=0.2, flip=True)],
         ["strong", Augment(shift=2)],
     ),
-    "architecture": one_of(
+    "architecture": (
         [
             None,
             Architecture(patch_embed="shifted"),
@@ -195,16 +195,16 @@ PARAMETERS = {
         ],
         [Architecture(init="zeros")],
     ),
-    "recipe": one_of(
+    "recipe": (
         [None, Recipe(averaging=0.9, test_views=5), Recipe(clip_norm=None)],
         [Recipe(warmup=2)],
     ),
-    "class_weight": one_of([None, "balanced", {0: 2.0}], ["even"]),
-    "early_stopping": one_of([False, False, True], ["yes"]),
-    "precision": one_of(["auto", "float32", "float64", "bfloat16"], ["int8"]),
-    "image_shape": one_of([None], [(8, 8), (0, 3), 8]),
-    "channels": one_of(["auto", "first", "last"], ["middle"]),
-    "image_options": one_of(
+    "class_weight": ([None, "balanced", {0: 2.0}], ["even"]),
+    "early_stopping": ([False, False, True], ["yes"]),
+    "precision": (["auto", "float32", "float64", "bfloat16"], ["int8"]),
+    "image_shape": ([None], [(8, 8), (0, 3), 8]),
+    "channels": (["auto", "first", "last"], ["middle"]),
+    "image_options": (
         [
             None,
             ImageOptions(normalize=False),
@@ -213,11 +213,35 @@ PARAMETERS = {
         ],
         [ImageOptions(resize=0), ImageOptions(aspect="crop")],
     ),
-    "random_state": st.sampled_from([0, 1, None]),
+    "random_state": ([0, 1, None], []),
 }
 SETTINGS = st.dictionaries(
     st.sampled_from(sorted(PARAMETERS)), st.none(), max_size=4
-).flatmap(lambda drawn: st.fixed_dictionaries({k: PARAMETERS[k] for k in drawn}))
+).flatmap(
+    lambda drawn: st.fixed_dictionaries({k: one_of(*PARAMETERS[k]) for k in drawn})
+)
+# Where an object is wrong, its parameter is to blame.
+BLAMED = {
+    "augment": "augment|shift",
+    "architecture": "init",
+    "recipe": "warmup",
+    "image_options": "resize|aspect",
+}
+
+
+@settings(common, max_examples=200)
+@given(st.data())
+def test_what_is_wrong_is_named(data):
+    wrong = {name: values for name, (_, values) in PARAMETERS.items() if values}
+    name = data.draw(st.sampled_from(sorted(wrong)))
+    value = data.draw(st.sampled_from(wrong[name]))
+    n_samples = data.draw(st.integers(4, 9))
+    X = np.arange(n_samples * 72).reshape(n_samples, 9, 8) % 100
+    X = X.astype(data.draw(st.sampled_from(DTYPES)))
+    clf = ViTClassifier(embed_dim=8, depth=1, max_epochs=1).set_params(**{name: value})
+    message = BLAMED.get(name, f"\\b{name}\\b")
+    with only_own_warnings(), pytest.raises((TypeError, ValueError), match=message):
+        clf.fit(X, np.arange(n_samples) % 2)
 
 
 @pytest.mark.slow
@@ -266,10 +290,10 @@ def test_patches(data):
     params = {
         "patch_size": data.draw(sizes),
         "stride": data.draw(st.one_of(st.none(), sizes)),
-        "channels": data.draw(PARAMETERS["channels"]),
+        "channels": data.draw(one_of(*PARAMETERS["channels"])),
         "flatten": data.draw(one_of([True, False], ["no"])),
-        "image_options": data.draw(PARAMETERS["image_options"]),
-        "image_shape": data.draw(PARAMETERS["image_shape"]),
+        "image_options": data.draw(one_of(*PARAMETERS["image_options"])),
+        "image_shape": data.draw(one_of(*PARAMETERS["image_shape"])),
     }
     n_samples = data.draw(st.integers(1, 5))
     X = data.draw(images(n_samples))

@@ -1,5 +1,8 @@
+import os
+import tempfile
 import tracemalloc
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +152,8 @@ BROKEN = {
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),
     "text": (lambda path: path.write_text("x" * 99), "not an image in one of"),
     "cut head": (lambda path: path.write_bytes(path.read_bytes()[:20]), "row 7 of X"),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
+    "loop": (lambda path: (path.unlink(), path.symlink_to(path)), "symbolic links"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-90]), "truncated"),
 }
 
@@ -172,6 +177,32 @@ def test_skipping_lists_them(paths, kind):
     assert reason
     with pytest.raises(ValueError, match="row 7 of X"):
         files.read(np.arange(6, 9))
+
+
+@contextmanager
+def without_rights():
+    """Act as a user for whom the rights of files count, as they do not for root."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="the rights of files of Unix")
+def test_a_file_that_may_not_be_read(photo_tiles):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        files = [Path(folder) / f"{row}.npy" for row in range(3)]
+        for path in files:
+            np.save(path, photo_tiles[0][0])
+        files[1].chmod(0)
+        with without_rights(), pytest.raises(ValueError, match="permission") as caught:
+            reader(files)
+    assert f"row 1 of X, '{files[1]}', cannot be read" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [None, np.nan, pd.NA, 3, b"a.png"])
