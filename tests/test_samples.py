@@ -14,7 +14,9 @@ def samples(weight=None, n=5):
 )
 def test_rows_stay_together(rows):
     taken = samples([1, 2, 3, 4, 5]).take(rows)
-    np.testing.assert_array_equal(np.asarray(taken.images)[:, 0, 0, 0], 4 * taken.target)
+    np.testing.assert_array_equal(
+        np.asarray(taken.images)[:, 0, 0, 0], 4 * taken.target
+    )
     np.testing.assert_array_equal(taken.weight, taken.target + 1)
     assert samples().take(rows).weight is None
 
