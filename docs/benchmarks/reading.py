@@ -42,7 +42,7 @@ from skvit._images._read import FileReader
 BATCH = 256
 CHUNK = 64  # files that a thread of the comparison takes at a time
 EPOCHS = 40  # at most, without the first, which fills the cache
-TRAINED = 50_000  # images of these epochs together
+TRAINED = 30_000  # images of these epochs together
 ROUNDS = 5
 MIB = 2**20
 CACHE = 2 * MIB  # where memory is measured: less than the fewer files take
