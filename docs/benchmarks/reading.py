@@ -164,19 +164,22 @@ def epoch_row(files, paths, rounds):
     return files, *rates, EPOCH.cell(ratio(seconds["files"], seconds["array"]))
 
 
-def fit_once(side, X, options=None):
-    """Train for one epoch."""
-    fastest(side, 1, options).fit(X, np.arange(len(X)) % 2)
+def fit_shortly(side, X, epochs=1, options=None):
+    """Train for few epochs."""
+    fastest(side, epochs, options).fit(X, np.arange(len(X)) % 2)
 
 
 def measure_files(folder, count):
-    """Peak of anonymous memory, in this process, of training on some of the files."""
+    """Peak of anonymous memory, in this process, of training on some of the files.
+
+    However few they are, as many images are seen in all.
+    """
     paths = [f"{folder}/{SMALL.side}_{number}.jpg" for number in range(count)]
     options = ImageOptions(cache=CACHE)
-    fit = partial(fit_once, SMALL.side, options=options)
+    fit = partial(fit_shortly, SMALL.side, options=options)
     fit(paths[: 2 * BATCH])  # loads the libraries
     start = anonymous_bytes()
-    return start + peak_above(start, partial(fit, paths))
+    return start + peak_above(start, partial(fit, paths, SMALL.count // count))
 
 
 def data_bytes():
@@ -188,7 +191,7 @@ def data_bytes():
 
 def measure_mapped(folder, headroom):
     """Train here on a mapped array of four times the headroom; return what it took."""
-    fit = partial(fit_once, MAPPED[0])
+    fit = partial(fit_shortly, MAPPED[0])
     fit(np.zeros((2 * BATCH, *MAPPED), np.uint8))  # loads the libraries
     limit = data_bytes() + headroom
     n_images = 4 * headroom // prod(MAPPED) + 1
