@@ -87,16 +87,27 @@ def test_trainings_are_of_the_same_network(tiny):
         assert call() > 0
 
 
-def test_products_and_operations(tiny):
+def test_products_and_operations(tiny, monkeypatch):
+    import speed
     from speed import make_products, products_flops, training_flops
 
     from skvit.nn import VisionTransformer, ViTConfig
 
     module = VisionTransformer(ViTConfig((8, 8), (4, 4), 1, 10, 8, 1, 2, pool="token"))
     assert products_flops(tiny) == 3 * 2 * 8 * 5 * 12 * 8 * 8
-    assert 0 < make_products(replace(tiny, batch=2**14), "float32")() < 60
+    monkeypatch.setattr(speed, "_PRODUCTS", 5 * products_flops(tiny))
+    assert 0 < make_products(tiny, "float32")() < 60
     forward = 2 * 5 * 12 * 64 + 2 * 2 * 25 * 8 + 2 * 4 * 16 * 8
     assert training_flops(module, tiny) == 3 * forward
+
+
+def test_ratios_are_told_by_the_contest_that_holds_both():
+    from speed import ratios_of
+
+    told = ratios_of(
+        {"ours": [1.0], "ours float32": [2.0], "loop + timm float32": [4.0]}
+    )
+    assert told == {"loop + timm, float32": 4.0, "loop + timm, all float32": 2.0}
 
 
 def test_contestants_are_called_in_processes_of_their_own(tiny):
