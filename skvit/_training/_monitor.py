@@ -78,7 +78,7 @@ class Monitor(Callback):
         """Record the epoch, then raise `TrainingEndError` where it was the last."""
         row = net.history[-1]
         seconds = time.perf_counter() - self._began
-        net.history.record("learning_rate", net.learning_rate)
+        net.history.record("learning_rate", net.optimizers.learning_rate)
         net.history.record("seconds", seconds)
         net.history.record("images_per_second", row["train_samples"] / seconds)
         if not math.isfinite(row["train_loss"]):

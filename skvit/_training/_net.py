@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import Callback
 from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,8 +15,9 @@ from skvit._training._averaging import WeightAverage
 from skvit._training._batches import ImageData, OrderedBatches, TrainBatches
 from skvit._training._device import autocast
 from skvit._training._memory import halve
-from skvit._training._optim import make_optimizers
+from skvit._training._optim import Optimizers, make_optimizers
 from skvit._training._plan import Streams, TrainingPlan
+from skvit._training._replay import Replay
 from skvit._training._schedule import constant_factor, cosine_factor
 
 _VALIDATION_BATCH = 256
@@ -148,16 +150,18 @@ class ViTNet(NeuralNet):
     def initialize_optimizer(self, *_: Any, **__: Any) -> "ViTNet":
         """Create the optimizers that the plan names, and the average of weights."""
         plan = self.plan
+        replays = self._may_replay()
         optimizers = make_optimizers(
-            self.module_, plan.optimizer, plan.learning_rate, plan.weight_decay
+            self.module_,
+            plan.optimizer,
+            plan.learning_rate,
+            plan.weight_decay,
+            short=plan.precision == "bfloat16",
+            capturable=replays,
         )
         for name, optimizer in optimizers.items():
             setattr(self, f"{name}_", optimizer)
-        self._all_optimizers = list(optimizers.values())
-        self._base_rates = [
-            [group["lr"] for group in optimizer.param_groups]
-            for optimizer in self._all_optimizers
-        ]
+        self.optimizers = Optimizers(optimizers.values())
         self._parameters = [p for p in self.module_.parameters() if p.requires_grad]
         self.average = WeightAverage(self._parameters, plan.averaging)
         self._scaler = torch.amp.GradScaler(
@@ -166,20 +170,30 @@ class ViTNet(NeuralNet):
         forward = self.module_.forward
         self._forward = torch.compile(forward) if plan.compile else forward
         self._at_once = max(plan.batch_size, _VALIDATION_BATCH)
+        self._update = (
+            Replay(self._make_update, self.streams.device)
+            if replays
+            else self._make_update
+        )
         return self
 
     @property
     def _device(self) -> torch.device:
         return self.streams.device.device
 
-    def optimizer_states(self) -> list[dict]:
-        """Return the state of each optimizer."""
-        return [optimizer.state_dict() for optimizer in self._all_optimizers]
+    def _may_replay(self) -> bool:
+        """Say whether updates can be captured in a graph of the device.
 
-    def load_optimizer_states(self, states: Iterable[dict]) -> None:
-        """Continue with the states that an earlier run ended with."""
-        for optimizer, state in zip(self._all_optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+        Loss scaling decides on the host whether to update, and callbacks may look at
+        gradients; both need each update to be made by Python.
+        """
+        watched = any(
+            type(callback).on_grad_computed is not Callback.on_grad_computed
+            for _, callback in self.callbacks_
+        )
+        plan = self.plan
+        is_captured = plan.precision != "float16" and plan.optimizer != "sgd"
+        return self._device.type == "cuda" and is_captured and not watched
 
     def get_dataset(self, X: Any, y: Any = None) -> ImageData:
         """Return data that batches can be taken from."""
@@ -237,25 +251,32 @@ class ViTNet(NeuralNet):
 
     def train_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Make one update."""
-        self._set_rates()
-        loss = self._add_gradients(*self._vary(*batch))
-        for optimizer in self._all_optimizers:
-            self._scaler.unscale_(optimizer)
-        self.notify(
-            "on_grad_computed",
-            named_parameters=TeeGenerator(self.get_all_learnable_params()),
-            batch=batch,
-            training=True,
-        )
-        if self.plan.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
-        for optimizer in self._all_optimizers:
-            self._scaler.step(optimizer)
-        self._scaler.update()
+        self.optimizers.set_factor(self._rate_factor())
+        loss = self._update(*self._vary(*batch))
         self.n_updates += 1
         if self.n_updates >= self.plan.averaging_start:
             self.average.update()
         return {"loss": loss}
+
+    def _make_update(
+        self, images: Tensor, target: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Change the weights by a batch; return its loss."""
+        loss = self._add_gradients(images, target, weight)
+        for optimizer in self.optimizers.all:
+            self._scaler.unscale_(optimizer)
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            batch=(images, (target, weight)),
+            training=True,
+        )
+        if self.plan.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
+        for optimizer in self.optimizers.all:
+            self._scaler.step(optimizer)
+        self._scaler.update()
+        return loss
 
     def _vary(
         self, images: Tensor, labels: tuple[Tensor, Tensor | None]
@@ -303,22 +324,11 @@ class ViTNet(NeuralNet):
         self.valid_logits.append(logits)
         return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
 
-    def _set_rates(self) -> None:
-        """Give every group of parameters the rate of the coming update."""
+    def _rate_factor(self) -> float:
+        """Return the coming update's rate as a fraction of the highest."""
         plan = self.plan
         if plan.total_updates is None:
-            factor = constant_factor(self.n_updates, plan.warmup)
-        else:
-            factor = cosine_factor(
-                self.n_updates, plan.total_updates, plan.warmup, plan.final_rate
-            )
-        for optimizer, rates in zip(
-            self._all_optimizers, self._base_rates, strict=True
-        ):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate of the latest update."""
-        return self._all_optimizers[0].param_groups[0]["lr"]
+            return constant_factor(self.n_updates, plan.warmup)
+        return cosine_factor(
+            self.n_updates, plan.total_updates, plan.warmup, plan.final_rate
+        )

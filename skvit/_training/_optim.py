@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from skvit._training._muon import Muon
+
 # Tables of vectors that stand among the tokens or are added to them: shrinking them
 # towards zero has no regularising meaning.
 _NO_DECAY = ("prefix.", "pos_embed.")
@@ -27,7 +29,13 @@ def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def make_optimizers(
-    module: nn.Module, name: str, learning_rate: float, weight_decay: float
+    module: nn.Module,
+    name: str,
+    learning_rate: float,
+    weight_decay: float,
+    *,
+    short: bool = False,
+    capturable: bool = False,
 ) -> dict[str, torch.optim.Optimizer]:
     """Build the optimizers of a network, by the name under which each is kept.
 
@@ -42,6 +50,11 @@ def make_optimizers(
         Highest learning rate.
     weight_decay : float
         Decoupled weight decay; for SGD, the L2 penalty.
+    short : bool, default=False
+        Whether "muon" may multiply in bfloat16.
+    capturable : bool, default=False
+        Whether updates are to be captured in a graph of the device: rates are then
+        tensors, which it reads anew each time.
 
     Returns
     -------
@@ -56,19 +69,60 @@ def make_optimizers(
                 groups, lr=learning_rate, momentum=0.9, nesterov=True
             )
         }
+    rate = (decay + spare)[0].new_tensor(learning_rate) if capturable else learning_rate
     if name == "adamw":
-        return {"optimizer": _adamw(decay, spare, learning_rate, weight_decay)}
+        return {"optimizer": _adamw(decay, spare, rate, weight_decay, capturable)}
     matrices, others = _encoder_matrices(module, decay)
     return {
-        "optimizer": _adamw(others, spare, learning_rate, weight_decay),
-        "optimizer_matrices": torch.optim.Muon(
+        "optimizer": _adamw(others, spare, rate, weight_decay, capturable),
+        "optimizer_matrices": Muon(
             matrices,
-            lr=learning_rate,
+            lr=rate,
             weight_decay=weight_decay,
             momentum=_MUON_MOMENTUM,
-            adjust_lr_fn="match_rms_adamw",
+            short=short,
         ),
     }
+
+
+class Optimizers:
+    """The optimizers of a network, as one.
+
+    Parameters
+    ----------
+    optimizers : iterable of torch.optim.Optimizer
+        As `make_optimizers` returns them.
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        self.all = list(optimizers)
+        self._groups = [group for one in self.all for group in one.param_groups]
+        self._base_rates = [float(group["lr"]) for group in self._groups]
+        self._factor = 1.0
+
+    @property
+    def learning_rate(self) -> float:
+        """Present learning rate."""
+        return self._base_rates[0] * self._factor
+
+    def set_factor(self, factor: float) -> None:
+        """Give every group of parameters a fraction of its highest rate."""
+        self._factor = factor
+        for group, base in zip(self._groups, self._base_rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(base * factor)
+            else:
+                group["lr"] = base * factor
+
+    def states(self) -> list[dict]:
+        """Return what each optimizer remembers of its updates."""
+        return [one.state_dict()["state"] for one in self.all]
+
+    def load_states(self, states: Iterable[dict]) -> None:
+        """Go on with what was remembered, here or on another device."""
+        for one, state in zip(self.all, states, strict=True):
+            groups = one.state_dict()["param_groups"]
+            one.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _groups(
@@ -83,13 +137,19 @@ def _groups(
 
 
 def _adamw(
-    decay: list[Tensor], spare: list[Tensor], learning_rate: float, weight_decay: float
+    decay: list[Tensor],
+    spare: list[Tensor],
+    learning_rate: float | Tensor,
+    weight_decay: float,
+    capturable: bool,
 ) -> torch.optim.AdamW:
     """Return AdamW in its fused form, which is one kernel for all parameters."""
     groups = _groups(decay, spare, weight_decay)
     device = groups[0]["params"][0].device
     fused = device.type in {"cpu", "cuda", "mps", "xpu"}
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, fused=fused, capturable=capturable
+    )
 
 
 def _encoder_matrices(

@@ -110,16 +110,17 @@ def train(
     with all_cores(data.device, values_of_a_batch):
         net.initialize()
         if start.optimizers:
-            net.load_optimizer_states(to_torch(start.optimizers))
+            net.optimizers.load_states(to_torch(start.optimizers))
         _run_epochs(net, data)
     _settle_weights(net, monitor)
+    module.zero_grad(set_to_none=True)
     set_generator(module, None)
     rows = [row for row in net.history.to_list() if "learning_rate" in row]
     return Trained(
         progress=Progress(
             epochs=start.epochs + len(rows),
             updates=net.n_updates,
-            optimizers=to_numpy(tuple(net.optimizer_states())),
+            optimizers=to_numpy(tuple(net.optimizers.states())),
         ),
         history=history_frame(rows, start.epochs),
         best_score=monitor.best_score if rows and monitor.score else None,

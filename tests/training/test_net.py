@@ -134,7 +134,7 @@ def test_rates_follow_the_schedule(make_module, make_plan, make_data, total):
 
     class Rates(Callback):
         def on_batch_end(self, net, **_):
-            rates.append(net.learning_rate)
+            rates.append(net.optimizers.learning_rate)
 
     plan = make_plan(warmup=2, total_updates=total, final_rate=0.1, learning_rate=0.5)
     make_net(make_module(), plan, callbacks=[Rates()]).fit(make_data(), None)

@@ -135,7 +135,7 @@ def test_progress_is_plain_python_and_numpy(make_module, make_plan, make_data):
     progress = run(make_module(), make_plan(), make_data()).progress
     assert b"torch" not in pickle.dumps(progress)
     (state,) = progress.optimizers
-    assert set(state["state"][0]) >= {"step", "exp_avg", "exp_avg_sq"}
+    assert set(state[0]) >= {"step", "exp_avg", "exp_avg_sq"}
 
 
 def test_containers_keep_their_form_on_the_way_to_numpy_and_back():

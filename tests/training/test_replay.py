@@ -1,0 +1,97 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from skvit._training import Augmentation, Monitor, Streams, train
+from skvit._training._replay import Replay
+
+
+@pytest.mark.gpu
+def test_replayed_calls_are_calls(device):
+    source = torch.Generator(device).manual_seed(0)
+    ran = Counter()
+
+    def double(values, more):
+        ran[values.shape] += 1
+        return values * 2 if more is None else values * 2 + more
+
+    replay = Replay(double, source)
+    for number in range(6):
+        values = torch.full((3,), float(number), device=device)
+        assert torch.equal(replay(values, None), values * 2)
+        longer = torch.full((5,), float(number), device=device)
+        assert torch.equal(replay(longer, longer), longer * 3)
+    assert set(ran.values()) == {4}  # three as they are, one to be captured
+
+
+@pytest.mark.gpu
+def test_draws_of_replayed_calls_are_those_of_the_seed(device):
+    def run(n_calls):
+        source = torch.Generator(device).manual_seed(3)
+        replay = Replay(
+            lambda x: x + torch.rand(4, generator=source, device=device), source
+        )
+        zero = torch.zeros(4, device=device)
+        return torch.stack([replay(zero) for _ in range(n_calls)])
+
+    draws = run(8)
+    assert torch.equal(draws, run(8))
+    assert len(draws.unique()) == draws.numel()
+
+
+class Watching(Callback):
+    """A callback that looks at gradients, so that nothing is replayed."""
+
+    def on_grad_computed(self, net, **_):
+        self.seen = True
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_replayed_training_is_training(
+    device, make_module, make_plan, make_data, optimizer, monkeypatch
+):
+    place = torch.device(device)
+    plan = make_plan(
+        max_epochs=6,
+        optimizer=optimizer,
+        clip_norm=1.0,
+        averaging=0.9,
+        averaging_start=5,
+        total_updates=18,
+        warmup=3,
+        augmentation=Augmentation(shift=0.1),
+    )
+    weight = np.linspace(0.5, 1.5, 23)
+
+    def run():
+        module = make_module(device=place)
+        data = make_data(device=place, weight=weight)
+        trained = train(module, plan, 0, data, monitor=Monitor())
+        return trained.history["train_loss"], module.state_dict()
+
+    losses, weights = run()
+    monkeypatch.setattr("skvit._training._net.ViTNet._may_replay", lambda _: False)
+    expected_losses, expected = run()
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-10)
+    for name, value in weights.items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-10)
+
+
+@pytest.mark.gpu
+def test_callbacks_that_look_at_gradients_see_each(
+    device, make_module, make_plan, make_data
+):
+    from skvit._training import ViTNet
+
+    place, watching = torch.device(device), Watching()
+    module, plan = make_module(device=place), make_plan()
+    net = ViTNet(
+        module, plan, Streams.on(place, 0), device=place, callbacks=[watching]
+    ).initialize()
+    net.partial_fit(make_data(device=place), None)
+    assert watching.seen
+    assert not isinstance(net._update, Replay)
