@@ -16,6 +16,7 @@ SECTIONS = {
     "growth": {"setting", "growth", "crossover"},
     "startup": {"setting", "startup"},
     "grid": {"setting", "grid"},
+    "accelerator": {"setting", "training"},
 }
 
 

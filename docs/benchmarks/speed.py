@@ -5,8 +5,8 @@
 
 It needs timm, torchvision, vit-pytorch and skorch beside the package's dependencies.
 What is compared takes turns, each in a process of its own; ratios are medians over the
-rounds. Where there is a CUDA device everything runs there. "Compiled" needs what
-torch.compile does, on a CPU a C++ compiler. Without --page the tables are printed.
+rounds. "Compiled" needs what torch.compile does, a C++ compiler. For CUDA devices there
+is accelerator.py. Without --page the tables are printed.
 """
 
 import argparse
@@ -84,7 +84,6 @@ RATIOS = (
         SAME,
     ),
     ("loop + timm, all float32", f"loop + timm {PLAIN}", "ours float32", SAME),
-    ("loop + timm, both compiled", "loop + timm compiled", "ours compiled", SAME),
 )
 OVERHEAD = by_width(Target(0.03, 0.01), Target(0.08, 0.04))
 PRODUCTS = by_width(Target(0.70, 0.80), Target(0.35, 0.50))
