@@ -69,7 +69,7 @@ def make_optimizers(
                 groups, lr=learning_rate, momentum=0.9, nesterov=True
             )
         }
-    rate = (decay + spare)[0].new_tensor(learning_rate) if capturable else learning_rate
+    rate = learning_rate if not capturable else _rate_on_device(decay, learning_rate)
     if name == "adamw":
         return {"optimizer": _adamw(decay, spare, rate, weight_decay, capturable)}
     matrices, others = _encoder_matrices(module, decay)
@@ -83,6 +83,11 @@ def make_optimizers(
             short=short,
         ),
     }
+
+
+def _rate_on_device(parameters: list[Tensor], rate: float) -> Tensor:
+    """Return a rate as the fused kernels take it, in single precision."""
+    return torch.tensor(rate, dtype=torch.float32, device=parameters[0].device)
 
 
 class Optimizers:

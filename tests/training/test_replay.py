@@ -61,8 +61,11 @@ def test_replayed_training_is_training(
         clip_norm=1.0,
         averaging=0.9,
         averaging_start=5,
-        total_updates=18,
-        warmup=3,
+        # rates and decays that single precision holds exactly
+        total_updates=None,
+        warmup=4,
+        learning_rate=2**-7,
+        weight_decay=2**-4,
         augmentation=Augmentation(shift=0.1),
     )
     weight = np.linspace(0.5, 1.5, 23)
