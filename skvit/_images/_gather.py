@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
-from skvit._images._forms import is_image
+from skvit._images._forms import is_image, is_tensor
 from skvit._images._numbers import tensor_to_array
 from skvit._images._options import ReadOptions
 from skvit._images._pillow import (
@@ -15,6 +15,7 @@ from skvit._images._pillow import (
     pillow_channels,
     pillow_to_array,
 )
+from skvit._images._quiet import quiet_decoders
 from skvit._images._resize import Size, resize_image
 from skvit._images._shape import find_stack
 
@@ -60,22 +61,36 @@ def gather_images(
         ]
     shapes = Counter(array.shape for array in arrays)
     if len(shapes) > 1:
-        raise ValueError(sizes_differ(shapes))
+        same_size = options.size is not None or len({s[:2] for s in shapes}) == 1
+        raise ValueError((channels_differ if same_size else sizes_differ)(shapes))
     read_last = any_pillow or options.size is not None
     return np.stack(arrays), "last" if read_last else channels
 
 
 def sizes_differ(shapes: Counter) -> str:
-    """Say which shapes were found, the most frequent first."""
+    """Say which shapes were found, and how to bring them to one size."""
+    return (
+        f"X holds images of different shapes: {_list_shapes(shapes)}. Bring them to "
+        "one size with image_options=ImageOptions(resize=(height, width))."
+    )
+
+
+def channels_differ(shapes: Counter) -> str:
+    """Say which shapes images of one size have, which no resizing makes alike."""
+    return (
+        f"X holds images of one size with different channels: {_list_shapes(shapes)}. "
+        "Give all of them as many channels."
+    )
+
+
+def _list_shapes(shapes: Counter) -> str:
+    """List shapes, the most frequent first."""
     listed = ", ".join(
         f"{shape} ({count} image{'s' * (count > 1)})"
         for shape, count in shapes.most_common(_LISTED)
     )
     more = f" and {len(shapes) - _LISTED} more" if len(shapes) > _LISTED else ""
-    return (
-        f"X holds images of different shapes: {listed}{more}. Bring them to one size "
-        "with image_options=ImageOptions(resize=(height, width))."
-    )
+    return listed + more
 
 
 def resize_any(image: np.ndarray, channels: str, size: Size, aspect: str) -> np.ndarray:
@@ -142,12 +157,36 @@ def _item_to_array(item: Any, row: int, depth: int) -> np.ndarray:
     ------
     TypeError
         If it is something else.
+    ValueError
+        If Pillow cannot decode it.
     """
     if is_pillow(item):
-        return pillow_to_array(item, depth)
+        return _decoded(item, row, depth)
     if not is_image(item):
         raise TypeError(
             f"row {row} of X is {item!r:.80}, where other rows are images: X must hold "
             "arrays or images of Pillow in every row, or paths in every row."
         )
-    return tensor_to_array(item) if hasattr(item, "detach") else item
+    return tensor_to_array(item) if is_tensor(item) else item
+
+
+def _decoded(image: Any, row: int, depth: int) -> np.ndarray:
+    """Return an image of Pillow, which may not have been decoded yet, as an array.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for it.
+    ValueError
+        If it cannot be decoded, with its row.
+    """
+    try:
+        with quiet_decoders:
+            return pillow_to_array(image, depth)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything on broken files
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"row {row} of X, {image!r:.80}, cannot be read: {reason}."
+        ) from error

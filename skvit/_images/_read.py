@@ -21,7 +21,7 @@ from skvit._images._files import (
 )
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
-from skvit._images._quiet import quiet_pillow
+from skvit._images._quiet import quiet_decoders
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
@@ -130,7 +130,7 @@ class FileReader:
             At the first that cannot be read, unless it is to be skipped.
         """
         files: list[ImageFile | None] = []
-        with quiet_pillow:
+        with quiet_decoders:
             for row, file in enumerate(self._open_by_chunks()):
                 if isinstance(file, Exception):
                     self._note(row, file)
@@ -238,8 +238,9 @@ class FileReader:
 
     def _decode_into(self, batch: _Batch, places: Iterator[int]) -> None:
         """Decode those images of a batch that no other thread takes."""
-        for place in places:
-            batch.images[place] = self._decode(int(batch.rows[place]))
+        with quiet_decoders:
+            for place in places:
+                batch.images[place] = self._decode(int(batch.rows[place]))
 
     def _decode(self, row: int) -> np.ndarray:
         """Decode one image, and remember it.
@@ -277,7 +278,8 @@ class FileReader:
     def _try(self, row: int) -> tuple[int, str | None]:
         """Decode one image; return its row and what went wrong."""
         try:
-            self._decode(row)
+            with quiet_decoders:
+                self._decode(row)
         except ValueError as error:
             return row, explain(error.__cause__)
         return row, None

@@ -1,3 +1,6 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,6 +98,30 @@ def test_ambiguous_channels_of_one_image():
 def test_a_row_that_is_no_image(other):
     with pytest.raises(TypeError, match="row 1 of X is"):
         door([np.zeros((8, 8)), other])
+
+
+@pytest.mark.parametrize("size", [None, (16, 16)])
+def test_different_channels_need_no_resizing(size):
+    X = [np.zeros((8, 9, 3)), np.zeros((8, 9))]
+    message = r"one size with different channels: .* as many channels\.$"
+    with pytest.raises(ValueError, match=message):
+        door(X, size=size)
+
+
+def test_an_image_of_pillow_that_is_cut_off(photo_tiles):
+    """Pillow decodes an image only when its pixels are asked for."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo_tiles[0][0]).save(buffer, "PNG")
+    whole = Image.open(buffer)
+    part = Image.open(io.BytesIO(buffer.getvalue()[:-90]))
+    with pytest.raises(ValueError, match=r"row 1 of X, <PIL.* cannot be read: .*trunc"):
+        door([whole, part])
+
+
+@pytest.mark.parametrize("X", ["a.png", Path("a.png"), Image.new("L", (8, 8))])
+def test_a_single_image(X):
+    with pytest.raises(TypeError, match=r"one image where .* pass a list, \[X\]"):
+        door(X)
 
 
 @pytest.mark.parametrize("image", [np.zeros((0, 8)), np.zeros((1, 2, 8, 3))])
