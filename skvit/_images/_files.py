@@ -17,6 +17,7 @@ from skvit._images._png import deep_png_bands, read_deep_png
 from skvit._images._resize import Size, inner_size, resize_image
 from skvit._images._shape import find_stack
 from skvit._images._tiff import needs_tifffile, read_tiff, tiff_layout
+from skvit._images._tiff_whole import check_whole
 from skvit._utils._optional import require_pillow
 
 # None of these decoders runs another program, as that of PostScript does.
@@ -89,8 +90,11 @@ def open_file(
         return _array_file("npy", *_array_layout(_map(path), channels))
     picture = _open_picture(path)
     if picture is None:
+        check_whole(path)
         return _array_file("tiff", *tiff_layout(path))
     with picture:
+        if picture.format == "TIFF":
+            check_whole(path)
         file = _picture_file(picture, color)
         if on_picture is not None and file.decoder == "pillow":
             on_picture(file, picture)
@@ -234,9 +238,17 @@ def _open_picture(path: str) -> Any | None:
 
 
 def _picture_file(picture: Any, color: str) -> ImageFile:
-    """Describe a picture that Pillow has opened."""
+    """Describe a picture that Pillow has opened.
+
+    Raises
+    ------
+    ValueError
+        If it has no pixels.
+    """
     orientation = _orientation(picture)
     width, height = picture.size
+    if not width or not height:
+        raise ValueError("it has no pixels")
     bands = deep_png_bands(picture)
     if bands:
         deep = np.dtype(np.uint16)

@@ -318,8 +318,10 @@ def explain(error: BaseException | None) -> str:
         return f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    text = str(error).rstrip(".")
-    return text or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, ValueError | OSError):
+        return text
+    return f"it is damaged ({type(error).__name__}: {text})"
 
 
 def kinds_differ(kinds: Counter) -> str:

@@ -47,7 +47,7 @@ def tiff_layout(path: str) -> tuple[tuple[int, int, int], np.dtype, int]:
     ImportError
         If a library is missing that unpacks it.
     ValueError
-        If it is no image of real numbers, or larger than Pillow allows.
+        If it is no image of real numbers, is empty, or larger than Pillow allows.
     """
     with _first_series(path) as series:
         _check_packing(series.keyframe)
@@ -128,9 +128,11 @@ def _bounded(layout: tuple[int, int, int]) -> tuple[int, int, int]:
     Raises
     ------
     ValueError
-        If it has more pixels than Pillow allows, or too many bands.
+        If it has no pixels, more than Pillow allows, or too many bands.
     """
     height, width, bands = layout
+    if 0 in layout:
+        raise ValueError("it has no pixels")
     limit = require_pillow().MAX_IMAGE_PIXELS
     if limit is not None and height * width > limit:
         raise ValueError(f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {limit}")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skvit._images._files import open_file, read_file
+from skvit._images._quiet import quiet_decoders
 from skvit._images._tiff import read_tiff, tiff_layout
 
 tifffile = pytest.importorskip("tifffile")
@@ -166,6 +167,30 @@ def test_no_other_file_is_opened(tmp_path):
     tifffile.imwrite(path, values, description=ome, **options)
     assert 7 in tifffile.imread(path, series=0)
     np.testing.assert_array_equal(decode(path), np.moveaxis(values, 0, 2))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("missing", [1, 2, 5, 20])
+def test_a_packed_file_that_is_cut_off(tmp_path, compression, missing):
+    path = tmp_path / "a.tif"
+    values = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path, compression=compression)
+    np.testing.assert_array_equal(decode(path), values)
+    path.write_bytes(path.read_bytes()[:-missing])
+    with quiet_decoders, pytest.raises(ValueError, match="it is truncated"):
+        open_file(str(path), "auto", "auto")
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_file_without_pixels(tmp_path, bands):
+    path = tmp_path / "a.tif"
+    values = np.zeros((9, 7, bands), np.uint16)
+    extra = {"photometric": "rgb" if bands == 3 else "minisblack", "metadata": None}
+    tifffile.imwrite(path, values, **extra)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(0)
+    with pytest.raises(ValueError, match="no pixels"):
+        open_file(str(path), "auto", "auto")
 
 
 def test_complex_values_are_refused(tmp_path):
