@@ -111,7 +111,7 @@ def check_images(
         files = FileReader(items, channels, options, declared or spec, source)
         return _read_lazily(estimator, files, len(items), spec, reset=reset)
     if items is not None:
-        X, channels = gather_images(items, channels, options)
+        X, channels = gather_images(items, channels, options, declared or spec)
     X = to_array_like(X)
     n_axes = len(X.shape)
     if n_axes < 3:

@@ -7,23 +7,26 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
+from skvit._images._datasets import check_values
 from skvit._images._forms import is_image, is_tensor
 from skvit._images._numbers import tensor_to_array
 from skvit._images._options import ReadOptions
 from skvit._images._pillow import (
     is_pillow,
     pillow_channels,
+    pillow_dtype,
     pillow_to_array,
 )
 from skvit._images._quiet import quiet_decoders
 from skvit._images._resize import Size, resize_image
 from skvit._images._shape import find_stack
+from skvit._images._spec import ImageSpec
 
 _LISTED = 5
 
 
 def gather_images(
-    items: list, channels: str, options: ReadOptions
+    items: list, channels: str, options: ReadOptions, known: ImageSpec | None = None
 ) -> tuple[np.ndarray, str]:
     """Put single images together.
 
@@ -35,6 +38,8 @@ def gather_images(
         Where arrays have their channels.
     options : ReadOptions
         The size to bring them to.
+    known : ImageSpec or None, default=None
+        What the images must be, if that is known.
 
     Returns
     -------
@@ -48,11 +53,11 @@ def gather_images(
     TypeError
         If an item is no image, or does not hold numbers.
     ValueError
-        If sizes differ and no size is asked for, or if the channels of an image
-        cannot be told.
+        If sizes differ and no size is asked for, if the channels of an image cannot
+        be told, or if Pillow's images have 8 bits and more.
     """
     any_pillow = any(map(is_pillow, items))
-    depth = _pillow_depth(items, options.color)
+    depth = _pillow_depth(items, options.color, known)
     arrays = [_item_to_array(item, row, depth) for row, item in enumerate(items)]
     if options.size is not None:
         arrays = [
@@ -101,7 +106,8 @@ def resize_any(image: np.ndarray, channels: str, size: Size, aspect: str) -> np.
     TypeError
         If it does not hold real numbers.
     ValueError
-        If it has no pixels or another number of axes, or its channels cannot be told.
+        If it has no pixels or another number of axes, its channels cannot be told, or
+        its values are beyond the range of float32.
     """
     if image.dtype.kind not in "biuf":
         raise TypeError(
@@ -112,6 +118,7 @@ def resize_any(image: np.ndarray, channels: str, size: Size, aspect: str) -> np.
             f"X holds an image of shape {image.shape}; an image is (height, width) or "
             "(height, width, channels), every axis at least 1."
         )
+    check_values(image, "X")
     spec = find_stack((1, *image.shape), channels, None, "")
     return resize_image(to_images(image[None], spec)[0], size, aspect)
 
@@ -136,18 +143,40 @@ def resize_stack(
     -------
     ndarray of shape (n_samples, height, width, channels)
         A view where they have that size.
+
+    Raises
+    ------
+    ValueError
+        If values are missing, infinite or beyond the range of float32.
     """
     spec = find_stack(stack.shape, channels, None, "")
     images = to_images(stack, spec)
     if images.shape[1:3] == size:
         return images
+    check_values(images, "X")
     return np.stack([resize_image(image, size, aspect) for image in images])
 
 
-def _pillow_depth(items: Iterable, color: str) -> int:
-    """Return the number of channels that all images of Pillow have room in."""
-    modes = {item.mode for item in items if is_pillow(item)}
-    return max((pillow_channels(mode, color) for mode in modes), default=1)
+def _pillow_depth(items: Iterable, color: str, known: ImageSpec | None) -> int:
+    """Return the number of channels that all images of Pillow have room in.
+
+    Raises
+    ------
+    ValueError
+        If some have values of another type, and so of another range, than others.
+    """
+    modes = Counter(item.mode for item in items if is_pillow(item))
+    dtypes = {pillow_dtype(mode) for mode in modes}
+    if len(dtypes) > 1:
+        listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
+        raise ValueError(
+            f"X holds images of Pillow whose values have different types: {listed}. "
+            "Convert them to one mode."
+        )
+    depth = max((pillow_channels(mode, color) for mode in modes), default=1)
+    if known is not None and known.channels in {3, 4} and dtypes == {np.dtype("u1")}:
+        return max(depth, known.channels)
+    return depth
 
 
 def _item_to_array(item: Any, row: int, depth: int) -> np.ndarray:

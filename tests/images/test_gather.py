@@ -83,6 +83,30 @@ def test_gray_and_colour_of_pillow_together():
     assert door([gray, colour], color="gray")[1].channels == 1
 
 
+def test_gray_where_colour_was_fitted():
+    gray, colour = Image.new("L", (8, 8), 5), Image.new("RGB", (8, 8), (1, 2, 3))
+    _, spec = door([gray, colour])
+    images, _ = check_images(BaseEstimator(), [gray], reset=True, spec=spec)
+    np.testing.assert_array_equal(images[0, 0, 0], [5, 5, 5])
+
+
+@pytest.mark.parametrize("other", ["L", "RGB", "F"])
+def test_pillow_of_different_ranges(other):
+    deep = Image.new("I;16", (8, 8), 60_000)
+    message = rf"different types: I;16 \(2\), {other} \(1\)\. Convert"
+    with pytest.raises(ValueError, match=message):
+        door([deep, Image.new(other, (8, 8)), deep])
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, np.inf, np.nan])
+@pytest.mark.parametrize("form", [list, np.stack])
+def test_values_that_resizing_cannot_hold(form, value):
+    image = np.zeros((9, 9))
+    image[3, 3] = value
+    with pytest.raises(ValueError, match=r"X .*(float32|NaN|infinity)"):
+        door(form([image, image]), size=(4, 4))
+
+
 def test_pillow_has_its_channels_last():
     images, spec = door([Image.new("RGB", (8, 3))] * 2, channels="first")
     assert spec.shape == (3, 8, 3)
