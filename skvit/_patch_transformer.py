@@ -247,7 +247,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the input, which are checked and otherwise not used.
+            Names of the input, which are checked and otherwise not used. A column of
+            images or paths has one name, whatever it is.
 
         Returns
         -------
@@ -263,7 +264,9 @@ channel{channel}``, the pixel counted within its patch.
             If `input_features` are not those of `fit`.
         """
         check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
+        is_column = input_features is not None and len(input_features) == 1
+        if self.image_spec_.ndim == 2 or not is_column:
+            check_feature_names_in(self, input_features, generate_names=False)
         places = product(*map(range, self.grid_shape_ + self._patch_shape))
         names = [f"patch{r}_{c}_pixel{y}_{x}_channel{k}" for r, c, y, x, k in places]
         return np.asarray(names, dtype=object)

@@ -245,6 +245,21 @@ def test_search_over_paths_in_columns(make_tiny, pngs, photo_tiles):
     )
 
 
+def test_patches_of_a_column_have_names(pngs):
+    frame = pd.DataFrame({"path": list(map(str, pngs)), "size": np.arange(40.0)})
+    columns = ColumnTransformer(
+        [("cut", PatchTransformer(16), ["path"]), ("rest", "passthrough", ["size"])],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    some = frame[30:5:-5]
+    found = columns.fit_transform(some)
+    assert found.index.tolist() == some.index.tolist()
+    names = PatchTransformer(16).fit(pngs).get_feature_names_out()
+    assert found.columns.tolist() == [*names, "size"]
+    with pytest.raises(ValueError, match="input_features should have length"):
+        PatchTransformer(16).fit(pngs).get_feature_names_out(["a", "b"])
+
+
 OWN_RESIZING = {
     "pad": lambda image: ImageOps.pad(image, (32, 32), Image.Resampling.BILINEAR),
     "stretch": lambda image: image.resize((32, 32), Image.Resampling.BILINEAR),
