@@ -141,7 +141,9 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         X : array-like, tensor or DataFrame
             Images of shape (n_samples, height, width), (n_samples, height, width,
             n_channels), (n_samples, n_channels, height, width), or flat rows of shape
-            (n_samples, n_features).
+            (n_samples, n_features). Also a list, tuple, series, array of objects or
+            frame of one column that holds single arrays, images of Pillow, or paths of
+            files; or a stored array that is read by slices.
         y : None
             Ignored.
 

@@ -212,6 +212,20 @@ def test_files_that_cannot_be_read_are_left_out(
         clf.predict(pngs)
 
 
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("damage", [0, 90])
+def test_files_for_validation(make_tiny, pngs, photo_tiles, on_error, damage):
+    tiles, y = photo_tiles
+    clf = make_tiny(image_options=ImageOptions(on_error=on_error))
+    held_out = {"X_val": pngs[1::2], "y_val": y[1::2]}
+    clf.fit(pngs[::2], y[::2], **held_out)
+    expected = make_tiny().fit(tiles[::2], y[::2], X_val=tiles[1::2], y_val=y[1::2])
+    assert clf.history_["valid_score"].equals(expected.history_["valid_score"])
+    pngs[7].write_bytes(pngs[7].read_bytes()[:-damage])
+    with pytest.raises(ValueError, match=r"row 3 of X_val, .*7\.png', cannot be read"):
+        clf.fit(pngs[::2], y[::2], **held_out)
+
+
 @pytest.mark.parametrize("small", [0, 2**14])
 def test_nothing_left_to_train_on(make_tiny, pngs, monkeypatch, small):
     """Whether what is cut off is seen at once, as of small files, or while decoding."""

@@ -139,7 +139,8 @@ class FileReader:
                     files.append(file)
         if len(self._problems) == len(files):
             reasons = "; ".join(list(self._problems.values())[:3])
-            raise ValueError(f"None of the files in X can be read: {reasons}.")
+            name = self.options.name
+            raise ValueError(f"None of the files in {name} can be read: {reasons}.")
         return files
 
     def _note(self, row: int, error: Exception) -> None:
@@ -184,8 +185,8 @@ class FileReader:
     def _refusal(self, row: int, error: Exception) -> ValueError:
         """Return the error that names a file and its row."""
         return ValueError(
-            f"row {row} of X, {str(self.paths[row])!r}, cannot be read: "
-            f"{explain(error)}."
+            f"row {row} of {self.options.name}, {str(self.paths[row])!r}, cannot be "
+            f"read: {explain(error)}."
         )
 
     def _common(

@@ -15,8 +15,7 @@ _SAMPLE_FORMAT, _UNSIGNED = 339, 1
 _PALETTE = 3
 _MAX_BANDS = 64
 _BAND_AXES = "SCQIZTR"  # tifffile's letters for what is neither height nor width
-# What would have tifffile open other files, which such a file names.
-_ALONE = {"is_ome": False, "is_mmstack": False, "is_ndtiff": False}
+_OF_SEVERAL_FILES = {"ome", "mmstack", "ndtiff"}  # formats of microscopes
 
 
 def needs_tifffile(image: Any) -> bool:
@@ -79,7 +78,9 @@ def _first_series(path: str) -> Iterator[Any]:
     tifffile = require(
         "tifffile", "images", "Reading deep, multi-band and multi-page TIFF files"
     )
-    with tifffile.TiffFile(path, **_ALONE) as file:
+    # Without these flags tifffile opens other files, which such a file names.
+    known = _OF_SEVERAL_FILES & tifffile.TIFF.FILE_FLAGS
+    with tifffile.TiffFile(path, **{f"is_{name}": False for name in known}) as file:
         yield file.series[0]
 
 
