@@ -43,7 +43,8 @@ def check_several(X: Any) -> None:
     """
     if is_pillow(X) or is_path(X):
         raise TypeError(
-            f"X is {X!r:.80}, one image where many are expected: pass a list, [X]."
+            f"X is {X!r:.80}, one image where many are expected: pass a list, [X]; or, "
+            "if it is a file of an array of many, numpy.load(X, mmap_mode='r')."
         )
 
 

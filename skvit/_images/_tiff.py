@@ -135,8 +135,10 @@ def _bounded(layout: tuple[int, int, int]) -> tuple[int, int, int]:
     if 0 in layout:
         raise ValueError("it has no pixels")
     limit = require_pillow().MAX_IMAGE_PIXELS
-    if limit is not None and height * width > limit:
-        raise ValueError(f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {limit}")
+    if limit is not None and height * width * max(1, bands / 4) > limit:
+        raise ValueError(
+            f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {limit}, of four bands each"
+        )
     if bands > _MAX_BANDS:
         raise ValueError(f"it has {bands} bands; an image has at most {_MAX_BANDS}")
     return layout

@@ -207,8 +207,16 @@ def test_too_many_bands(tmp_path):
 
 def test_decompression_bomb(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 4, 4)), photometric="minisblack")
-    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 15)
-    with pytest.raises(
-        ValueError, match=r"more than PIL\.Image\.MAX_IMAGE_PIXELS = 15"
-    ):
-        tiff_layout(str(tmp_path / "a.tif"))
+    tiff_layout(str(tmp_path / "a.tif"))
+    for limit in (15, 19):  # 16 pixels of five bands
+        monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(ValueError, match=rf"MAX_IMAGE_PIXELS = {limit}, of four"):
+            tiff_layout(str(tmp_path / "a.tif"))
+
+
+def test_without_the_library(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 4, 4)), photometric="minisblack")
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    message = r"multi-page TIFF files needs tifffile.*pip install 'skvit\[images\]'"
+    with pytest.raises(ImportError, match=message):
+        decode(tmp_path / "a.tif")
