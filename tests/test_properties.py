@@ -24,8 +24,6 @@ from skvit import (
 from skvit.exceptions import TrainingWarning
 
 Image = pytest.importorskip("PIL.Image")
-imagecodecs = pytest.importorskip("imagecodecs")
-tifffile = pytest.importorskip("tifffile")
 
 DTYPES = [
     *("uint8", "uint16", "int8", "int64", "uint64", "bool"),
@@ -342,6 +340,8 @@ def test_patches(data):
 @pytest.fixture(scope="module")
 def pictures(photo_tiles):
     """Files of a photograph in every format, as bytes."""
+    imagecodecs = pytest.importorskip("imagecodecs")
+    tifffile = pytest.importorskip("tifffile")
     image = Image.fromarray(photo_tiles[0][3])
     files = {}
     for kind in ("png", "jpeg", "tiff", "gif", "webp", "bmp"):
