@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -147,7 +148,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
             self.augment.check()
         return options
 
-    def _check_input(self, X, *, reset, may_skip=False):
+    def _check_input(self, X, *, reset, may_skip=False, name="X"):
         """Return images, or sequences of patches, in their own type.
 
         What cannot be read may be skipped only by whoever asks for `_readable` then.
@@ -167,7 +168,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
                 image_shape=self.image_shape,
                 channels=self.channels,
                 spec=spec,
-                options=reading,
+                options=replace(reading, name=name),
             )
         _check_range(images, self.precision)
         if reset:

@@ -312,7 +312,10 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         X : array-like of shape (n_samples, n_features), \
                 (n_samples, height, width) or (n_samples, height, width, channels)
             Images; channels may also come second. Flat rows are images if
-            `image_shape` says so or `n_features` is a square of at least 8 x 8.
+            `image_shape` says so or `n_features` is a square of at least 8 x 8. Also a
+            list, tuple, series, array of objects or frame of one column that holds
+            single arrays, images of Pillow, or paths of files; or a stored array that
+            is read by slices.
         y : array-like of shape (n_samples,)
             Labels of any kind: numbers, strings, booleans.
         sample_weight : array-like of shape (n_samples,) or None, default=None
@@ -331,8 +334,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Raises
         ------
         ValueError
-            If X or y is not as described, parameters do not fit together, or the loss
-            becomes infinite. A former fit is then left as it was.
+            If X or y is not as described, a file cannot be read, parameters do not fit
+            together, or the loss becomes infinite. A former fit is then left as it was.
         """
         go_on = self.warm_start and self.__sklearn_is_fitted__()
         draft = self._draft(keep_state=go_on)
@@ -352,7 +355,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         ----------
         X : array-like of shape (n_samples, n_features), \
                 (n_samples, height, width) or (n_samples, height, width, channels)
-            Images.
+            Images in any form that `fit` accepts.
         y : array-like of shape (n_samples,)
             Labels, each of them among `classes`.
         classes : array-like of shape (n_classes,) or None, default=None
@@ -519,7 +522,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     def _split(self, samples, validation):
         """Return training and validation samples; None where nothing is held out."""
         if validation.X is not None:
-            images = self._check_input(validation.X, reset=False)
+            images = self._check_input(validation.X, reset=False, name="X_val")
             y = check_labels(validation.y)
             check_consistent_length(validation.X, y)
             weight = check_weight(validation.sample_weight, len(y))

@@ -348,7 +348,7 @@ class ImageOptions(OptionGroup):
     on_error : {"raise", "skip"}, default="raise"
         What `fit` does with files that cannot be read. "skip" decodes all files
         first, trains on the others, warns and lists the rest in `skipped_`.
-        Predictions always raise.
+        Predictions, and the images for validation, always raise.
     cache : int, str or path, default=1073741824
         Memory for decoded images in bytes; those of the first rows are kept as far as
         it goes. Or a directory, in which all are kept until `fit` or `predict` ends.

@@ -141,7 +141,9 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         X : array-like, tensor or DataFrame
             Images of shape (n_samples, height, width), (n_samples, height, width,
             n_channels), (n_samples, n_channels, height, width), or flat rows of shape
-            (n_samples, n_features).
+            (n_samples, n_features). Also a list, tuple, series, array of objects or
+            frame of one column that holds single arrays, images of Pillow, or paths of
+            files; or a stored array that is read by slices.
         y : None
             Ignored.
 
@@ -247,7 +249,8 @@ class PatchTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the input, which are checked and otherwise not used.
+            Names of the input, which are checked and otherwise not used. A column of
+            images or paths has one name, whatever it is.
 
         Returns
         -------
@@ -263,7 +266,9 @@ channel{channel}``, the pixel counted within its patch.
             If `input_features` are not those of `fit`.
         """
         check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
+        is_column = input_features is not None and len(input_features) == 1
+        if self.image_spec_.ndim == 2 or not is_column:
+            check_feature_names_in(self, input_features, generate_names=False)
         places = product(*map(range, self.grid_shape_ + self._patch_shape))
         names = [f"patch{r}_{c}_pixel{y}_{x}_channel{k}" for r, c, y, x, k in places]
         return np.asarray(names, dtype=object)

@@ -1,9 +1,14 @@
 """Every form of the same images gives every estimator the same results."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+import torch
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_sample_images
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -13,16 +18,40 @@ from skvit._images import _read
 from skvit.exceptions import UnreadableImageWarning
 
 Image = pytest.importorskip("PIL.Image")
+ImageOps = pytest.importorskip("PIL.ImageOps")
+
+
+def objects(items):
+    """Return an array of objects."""
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def pictures(tiles):
+    return [Image.fromarray(tile) for tile in tiles]
+
 
 IN_MEMORY = {
+    "big-endian uint16": lambda tiles: tiles.astype(">u2"),
+    "float16": lambda tiles: tiles.astype(np.float16),
+    "Fortran order": np.asfortranarray,
+    "every second of more": lambda tiles: np.repeat(tiles, 2, axis=2)[:, :, ::2],
+    "channels first": lambda tiles: np.moveaxis(tiles, 3, 1),
+    "tensor": torch.tensor,
+    "list of tensors": lambda tiles: [torch.tensor(tile) for tile in tiles],
+    "array of arrays": lambda tiles: objects(list(tiles)),
+    "array of images": lambda tiles: objects(pictures(tiles)),
+    "frame of arrays": lambda tiles: pd.DataFrame({"image": list(tiles)}),
+    "polars column of images": lambda tiles: pl.DataFrame(
+        {"image": pl.Series(pictures(tiles), dtype=pl.Object)}
+    ),
     "list of arrays": list,
     "tuple of arrays": tuple,
     "series of arrays": lambda tiles: pd.Series(list(tiles)),
-    "list of images": lambda tiles: [Image.fromarray(tile) for tile in tiles],
-    "series of images": lambda tiles: pd.Series(list(map(Image.fromarray, tiles))),
-    "frame of images": lambda tiles: pd.DataFrame(
-        {"image": list(map(Image.fromarray, tiles))}
-    ),
+    "list of images": pictures,
+    "series of images": lambda tiles: pd.Series(pictures(tiles)),
+    "frame of images": lambda tiles: pd.DataFrame({"image": pictures(tiles)}),
 }
 
 
@@ -183,6 +212,20 @@ def test_files_that_cannot_be_read_are_left_out(
         clf.predict(pngs)
 
 
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("damage", [0, 90])
+def test_files_for_validation(make_tiny, pngs, photo_tiles, on_error, damage):
+    tiles, y = photo_tiles
+    clf = make_tiny(image_options=ImageOptions(on_error=on_error))
+    held_out = {"X_val": pngs[1::2], "y_val": y[1::2]}
+    clf.fit(pngs[::2], y[::2], **held_out)
+    expected = make_tiny().fit(tiles[::2], y[::2], X_val=tiles[1::2], y_val=y[1::2])
+    assert clf.history_["valid_score"].equals(expected.history_["valid_score"])
+    pngs[7].write_bytes(pngs[7].read_bytes()[:-damage])
+    with pytest.raises(ValueError, match=r"row 3 of X_val, .*7\.png', cannot be read"):
+        clf.fit(pngs[::2], y[::2], **held_out)
+
+
 @pytest.mark.parametrize("small", [0, 2**14])
 def test_nothing_left_to_train_on(make_tiny, pngs, monkeypatch, small):
     """Whether what is cut off is seen at once, as of small files, or while decoding."""
@@ -216,8 +259,64 @@ def test_search_over_paths_in_columns(make_tiny, pngs, photo_tiles):
     )
 
 
+def test_patches_of_a_column_have_names(pngs):
+    frame = pd.DataFrame({"path": list(map(str, pngs)), "size": np.arange(40.0)})
+    columns = ColumnTransformer(
+        [("cut", PatchTransformer(16), ["path"]), ("rest", "passthrough", ["size"])],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    some = frame[30:5:-5]
+    found = columns.fit_transform(some)
+    assert found.index.tolist() == some.index.tolist()
+    names = PatchTransformer(16).fit(pngs).get_feature_names_out()
+    assert found.columns.tolist() == [*names, "size"]
+    with pytest.raises(ValueError, match="input_features should have length"):
+        PatchTransformer(16).fit(pngs).get_feature_names_out(["a", "b"])
+
+
+OWN_RESIZING = {
+    "pad": lambda image: ImageOps.pad(image, (32, 32), Image.Resampling.BILINEAR),
+    "stretch": lambda image: image.resize((32, 32), Image.Resampling.BILINEAR),
+}
+
+
+@pytest.mark.parametrize("aspect", OWN_RESIZING)
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_photographs_of_different_sizes(on_tiles, tmp_path, suffix, aspect):
+    """Predictions are those of the reader's array, and within 0.02 of one's own."""
+    paths = [tmp_path / f"{row}.{suffix}" for row in range(12)]
+    for row, path in enumerate(paths):
+        photo = load_sample_images().images[row % 2]
+        save(path, photo[: 200 + 19 * row, 7 * row : 640 - 20 * row])
+    options = ImageOptions(resize=32, aspect=aspect)
+    reader = PatchTransformer(32, image_options=options)
+    read = reader.fit_transform(paths).reshape(-1, 32, 32, 3)
+    own = []
+    for path in paths:
+        with Image.open(path) as image:
+            own.append(np.asarray(OWN_RESIZING[aspect](image)))
+    tolerance = {"jpg": 2.5, "png": 0.5}[suffix]  # a JPEG is decoded at the least size
+    assert np.abs(read - np.stack(own).astype(int)).mean() < tolerance
+    clf = copy(on_tiles).set_params(image_options=options)
+    found = clf.predict_proba(paths)
+    np.testing.assert_array_equal(found, on_tiles.predict_proba(read))
+    np.testing.assert_allclose(found, on_tiles.predict_proba(np.stack(own)), atol=0.02)
+
+
 def save_deep_png(path, image):
     Image.fromarray(image[..., 0]).save(path)
+
+
+def save_deep_colours(path, image):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
+
+
+def save_packed_tiff(path, image):
+    pytest.importorskip("imagecodecs")
+    tifffile = pytest.importorskip("tifffile")
+    options = {"compression": "lzw", "predictor": True, "tile": (16, 16)}
+    tifffile.imwrite(path, image, photometric="rgb", **options)
 
 
 def save_deep_tiff(path, image):
@@ -227,6 +326,8 @@ def save_deep_tiff(path, image):
 
 DEEP = {
     "16-bit gray PNG": ("png", 1, np.uint16, save_deep_png),
+    "16-bit colour PNG": ("png", 3, np.uint16, save_deep_colours),
+    "16-bit colour TIFF, packed": ("tif", 3, np.uint16, save_packed_tiff),
     "16-bit gray TIFF": ("tif", 1, np.uint16, save_deep_png),
     "16-bit TIFF of 13 bands": ("tif", 13, np.uint16, save_deep_tiff),
     "float TIFF of 3 bands": ("tif", 3, np.float32, save_deep_tiff),

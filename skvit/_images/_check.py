@@ -6,7 +6,7 @@ import numpy as np
 
 from skvit._images._convert import to_images
 from skvit._images._datasets import is_dataset, open_dataset
-from skvit._images._forms import find_items, is_image
+from skvit._images._forms import check_several, find_items, is_image
 from skvit._images._gather import gather_images, resize_stack
 from skvit._images._lazy import ImageReader, LazyImages
 from skvit._images._numbers import (
@@ -82,8 +82,8 @@ def check_images(
     Raises
     ------
     TypeError
-        If X does not hold numbers or is sparse, or `image_shape` is not a tuple of
-        integers.
+        If X does not hold numbers, is sparse, or is a single image or path; or if
+        `image_shape` is not a tuple of integers.
     ValueError
         If X is empty, has missing, infinite or complex values, another number of axes,
         other images than `image_shape` or `spec` says, or several channels in flat
@@ -102,6 +102,7 @@ def check_images(
         if declared is None
         else "`image_shape` asks for"
     )
+    check_several(X)
     items = find_items(X)
     if is_dataset(X):
         reader = open_dataset(X, channels, options, declared, spec, source)
@@ -110,7 +111,7 @@ def check_images(
         files = FileReader(items, channels, options, declared or spec, source)
         return _read_lazily(estimator, files, len(items), spec, reset=reset)
     if items is not None:
-        X, channels = gather_images(items, channels, options)
+        X, channels = gather_images(items, channels, options, declared or spec)
     X = to_array_like(X)
     n_axes = len(X.shape)
     if n_axes < 3:

@@ -13,9 +13,11 @@ import numpy as np
 from skvit._images._convert import to_images
 from skvit._images._datasets import check_values
 from skvit._images._pillow import pillow_channels, pillow_dtype, pillow_to_array
+from skvit._images._png import deep_png_bands, read_deep_png
 from skvit._images._resize import Size, inner_size, resize_image
 from skvit._images._shape import find_stack
 from skvit._images._tiff import needs_tifffile, read_tiff, tiff_layout
+from skvit._images._tiff_whole import check_whole
 from skvit._utils._optional import require_pillow
 
 # None of these decoders runs another program, as that of PostScript does.
@@ -37,8 +39,8 @@ class ImageFile:
         Size as decoded, turned upright.
     dtype : dtype
         Type of the numbers.
-    decoder : {"pillow", "tiff", "npy"}
-        Who reads it.
+    decoder : {"pillow", "png", "tiff", "npy"}
+        Who reads it; "png" is for those of which Pillow would lose bits.
     orientation : int, default=1
         How it is to be turned, by its tag.
     """
@@ -88,10 +90,13 @@ def open_file(
         return _array_file("npy", *_array_layout(_map(path), channels))
     picture = _open_picture(path)
     if picture is None:
+        check_whole(path)
         return _array_file("tiff", *tiff_layout(path))
     with picture:
+        if picture.format == "TIFF":
+            check_whole(path)
         file = _picture_file(picture, color)
-        if on_picture is not None:
+        if on_picture is not None and file.decoder == "pillow":
             on_picture(file, picture)
         return file
 
@@ -129,11 +134,12 @@ def read_file(
     if file.decoder == "pillow":
         with require_pillow().open(_source(path), formats=FORMATS) as picture:
             return read_picture(picture, file, channels, size, aspect)
-    if file.decoder == "tiff":
-        image = check_values(read_tiff(path), "it")
+    if file.decoder == "npy":
+        image = _channels_last(_map(path), order)
     else:
-        image = check_values(_channels_last(_map(path), order), "it")
-    return _finish(image, file, size, aspect)
+        image = {"tiff": read_tiff, "png": read_deep_png}[file.decoder](path)
+    upright = _upright(check_values(image, "it"), file.orientation)
+    return _finish(upright, file, size, aspect)
 
 
 def read_picture(
@@ -237,11 +243,16 @@ def _picture_file(picture: Any, color: str) -> ImageFile:
     Raises
     ------
     ValueError
-        If Pillow would keep 8 of its 16 bits.
+        If it has no pixels.
     """
-    _check_depth(picture)
     orientation = _orientation(picture)
     width, height = picture.size
+    if not width or not height:
+        raise ValueError("it has no pixels")
+    bands = deep_png_bands(picture)
+    if bands:
+        deep = np.dtype(np.uint16)
+        return _array_file("png", (height, width, bands), deep, orientation)
     if orientation > 4:  # a quarter turn
         width, height = height, width
     return _of_kind(picture.mode, color, height, width, orientation)
@@ -257,10 +268,14 @@ def _of_kind(
     return ImageFile(height, width, channels, dtype, "pillow", orientation)
 
 
-def _array_file(decoder: str, shape: tuple[int, ...], dtype: np.dtype) -> ImageFile:
+def _array_file(
+    decoder: str, shape: tuple[int, ...], dtype: np.dtype, orientation: int = 1
+) -> ImageFile:
     """Describe a file that is read as an array of (height, width, channels)."""
     height, width, channels = shape
-    return ImageFile(height, width, channels, dtype, decoder)
+    if orientation > 4:
+        width, height = height, width
+    return ImageFile(height, width, channels, dtype, decoder, orientation)
 
 
 def _is_tiff(path: str) -> bool:
@@ -269,26 +284,12 @@ def _is_tiff(path: str) -> bool:
         return file.read(4) in _TIFF_MARKS
 
 
-def _check_depth(image: Any) -> None:
-    """Raise where decoding would lose bits.
-
-    Raises
-    ------
-    ValueError
-        If the file has 16 bits for each colour, of which Pillow keeps 8.
-    """
-    if image.format != "PNG" or pillow_dtype(image.mode) != np.uint8:
-        return
-    if any(";16" in str(tile[3]) for tile in image.tile):
-        raise ValueError(
-            "it has 16 bits for each colour, of which Pillow keeps 8; store it as TIFF "
-            "or .npy"
-        )
-
-
 def _orientation(image: Any) -> int:
-    """Return how the camera was held, without decoding what comes before the tag."""
-    if image.format != "TIFF" and "exif" not in image.info:
+    """Return how the camera was held, without decoding what comes before the tag.
+
+    Pillow turns TIFF files itself.
+    """
+    if image.format == "TIFF" or "exif" not in image.info:
         return 1
     orientation = image.getexif().get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1

@@ -33,6 +33,21 @@ def find_items(X: Any) -> list | None:
     return items if is_item else None
 
 
+def check_several(X: Any) -> None:
+    """Refuse one image that came without a list around it.
+
+    Raises
+    ------
+    TypeError
+        If X is an image of Pillow or a path.
+    """
+    if is_pillow(X) or is_path(X):
+        raise TypeError(
+            f"X is {X!r:.80}, one image where many are expected: pass a list, [X]; or, "
+            "if it is a file of an array of many, numpy.load(X, mmap_mode='r')."
+        )
+
+
 def _is_column(X: Any) -> bool:
     """Say whether X is one column of objects or strings."""
     shape = getattr(X, "shape", ())
@@ -50,5 +65,10 @@ def is_path(item: Any) -> bool:
 
 def is_image(item: Any) -> bool:
     """Say whether something is one image in memory."""
-    is_array = isinstance(item, np.ndarray) or hasattr(item, "detach")
+    is_array = isinstance(item, np.ndarray) or is_tensor(item)
     return (is_array and item.ndim >= 2) or is_pillow(item)
+
+
+def is_tensor(item: Any) -> bool:
+    """Say whether something is a tensor of PyTorch, which need not be loaded."""
+    return hasattr(item, "detach") and hasattr(item, "numpy")

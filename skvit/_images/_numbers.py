@@ -8,12 +8,15 @@ import numpy as np
 from sklearn.utils import assert_all_finite, check_array
 
 from skvit._images._blocks import iter_blocks
+from skvit._images._forms import is_tensor
 from skvit._utils._sklearn import validate_data
 
 _ACCEPTED = (
     "X must hold numbers: pixel values as an array, a list, a tensor or a data frame "
     "of shape (n_samples, n_features), (n_samples, height, width), (n_samples, height, "
-    "width, channels) or (n_samples, channels, height, width)."
+    "width, channels) or (n_samples, channels, height, width). It may also be a list, "
+    "a series or a single column of arrays, of images of Pillow or of paths of files, "
+    "such as X[['path']]."
 )
 
 
@@ -38,12 +41,12 @@ def to_array_like(X: Any) -> Any:
     ValueError
         If X is a sequence of things of different shapes.
     """
-    if hasattr(X, "detach") and hasattr(X, "numpy"):
+    if is_tensor(X):
         return tensor_to_array(X)
     if hasattr(X, "shape"):
         return X
     if isinstance(X, list | tuple):
-        X = [tensor_to_array(item) if hasattr(item, "detach") else item for item in X]
+        X = [tensor_to_array(item) if is_tensor(item) else item for item in X]
     try:
         return np.asarray(X)
     except ValueError as error:

@@ -24,6 +24,8 @@ class ReadOptions:
         Memory for decoded images in bytes, or a directory for all of them.
     n_threads : int or None, default=None
         Threads that decode; None for one on each core.
+    name : str, default="X"
+        What messages call the images.
     """
 
     size: tuple[int, int] | None = None
@@ -32,3 +34,4 @@ class ReadOptions:
     skip: bool = False
     cache: int | str | PathLike = CACHE_BYTES
     n_threads: int | None = None
+    name: str = "X"

@@ -68,6 +68,8 @@ def pillow_to_array(image: Any, channels: int) -> np.ndarray:
     dtype = pillow_dtype(image.mode)
     if dtype != np.uint8:
         return np.asarray(image).astype(dtype, copy=False)[..., np.newaxis]
+    if image.mode == "La":  # premultiplied, which Pillow turns into nothing but LA
+        image = image.convert("LA")
     if channels != 4 and image.has_transparency_data:
         image = _on_white(image)
     if image.mode != _MODES[channels]:

@@ -1,56 +1,67 @@
-"""What Pillow has to say while files are opened, in many threads at once."""
+"""What decoders have to say while files are read, in many threads at once."""
 
 import logging
+import re
 import warnings
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
 from typing import Any
 
 from skvit._utils._optional import require_pillow
 
-_LOGGER = logging.getLogger("PIL.TiffImagePlugin")
+_LOGGERS = (logging.getLogger("PIL.TiffImagePlugin"), logging.getLogger("tifffile"))
+_PILLOW = r"PIL\."
 
 
-class QuietPillow(AbstractContextManager):
+class QuietDecoders(AbstractContextManager):
     """Raise at what Pillow takes for a bomb, and pass over what hurts nobody.
 
-    That are broken tags, of which it warns, and TIFF files with more bands than it can
-    decode, which it logs as errors.
+    That are broken tags, of which it warns and tifffile writes to its log, and TIFF
+    files with more bands than Pillow can decode, which it logs as errors.
 
-    Python has one list of filters for all threads. Were each thread to put back what
-    it has found, those that overlap would put back one another's, so the first that
-    comes changes the list for all, and the last that leaves puts it back.
+    Python has one list of filters for all threads, and others may put back an earlier
+    one at any time. So no list is put back here: two filters, which concern only what
+    Pillow says, are added when the first thread comes and taken away when the last
+    leaves.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._n_inside = 0
-        self._filters = warnings.catch_warnings()
 
     def __enter__(self) -> None:
-        """Change the filters, if nobody has."""
+        """Add the filters, if nobody has."""
         with self._lock:
             if self._n_inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.simplefilter("ignore")
-                bomb = require_pillow().DecompressionBombWarning
-                warnings.simplefilter("error", bomb)
-                _LOGGER.addFilter(is_news)
+                for action, category in _actions():
+                    warnings.filterwarnings(action, "", category, _PILLOW)
+                for logger in _LOGGERS:
+                    logger.addFilter(is_news)
             self._n_inside += 1
 
     def __exit__(self, *_: Any) -> None:
-        """Put them back, if nobody else needs them."""
+        """Take them away, if nobody else needs them."""
         with self._lock:
             self._n_inside -= 1
             if self._n_inside == 0:
-                self._filters.__exit__(None, None, None)
-                _LOGGER.removeFilter(is_news)
+                for action, category in _actions():
+                    added = (action, None, category, re.compile(_PILLOW), 0)
+                    with suppress(ValueError):  # gone with a list that was put back
+                        warnings.filters.remove(added)  # type: ignore[attr-defined]  # a list
+                for logger in _LOGGERS:
+                    logger.removeFilter(is_news)
+
+
+def _actions() -> list[tuple[Any, type[Warning]]]:
+    """Return what becomes of warnings of a category, the most special last."""
+    bomb = require_pillow().DecompressionBombWarning
+    return [("ignore", Warning), ("error", bomb)]
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Say whether a record tells of something other than the number of bands."""
-    return not str(record.msg).startswith("More samples per pixel")
+    """Say whether a record tells of something other than bands and broken tags."""
+    is_known = record.name == "tifffile" and record.levelno <= logging.ERROR
+    return not is_known and not str(record.msg).startswith("More samples per pixel")
 
 
-quiet_pillow = QuietPillow()
+quiet_decoders = QuietDecoders()

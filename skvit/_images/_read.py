@@ -21,7 +21,7 @@ from skvit._images._files import (
 )
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
-from skvit._images._quiet import quiet_pillow
+from skvit._images._quiet import quiet_decoders
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
@@ -130,7 +130,7 @@ class FileReader:
             At the first that cannot be read, unless it is to be skipped.
         """
         files: list[ImageFile | None] = []
-        with quiet_pillow:
+        with quiet_decoders:
             for row, file in enumerate(self._open_by_chunks()):
                 if isinstance(file, Exception):
                     self._note(row, file)
@@ -139,7 +139,8 @@ class FileReader:
                     files.append(file)
         if len(self._problems) == len(files):
             reasons = "; ".join(list(self._problems.values())[:3])
-            raise ValueError(f"None of the files in X can be read: {reasons}.")
+            name = self.options.name
+            raise ValueError(f"None of the files in {name} can be read: {reasons}.")
         return files
 
     def _note(self, row: int, error: Exception) -> None:
@@ -184,8 +185,8 @@ class FileReader:
     def _refusal(self, row: int, error: Exception) -> ValueError:
         """Return the error that names a file and its row."""
         return ValueError(
-            f"row {row} of X, {str(self.paths[row])!r}, cannot be read: "
-            f"{explain(error)}."
+            f"row {row} of {self.options.name}, {str(self.paths[row])!r}, cannot be "
+            f"read: {explain(error)}."
         )
 
     def _common(
@@ -238,8 +239,9 @@ class FileReader:
 
     def _decode_into(self, batch: _Batch, places: Iterator[int]) -> None:
         """Decode those images of a batch that no other thread takes."""
-        for place in places:
-            batch.images[place] = self._decode(int(batch.rows[place]))
+        with quiet_decoders:
+            for place in places:
+                batch.images[place] = self._decode(int(batch.rows[place]))
 
     def _decode(self, row: int) -> np.ndarray:
         """Decode one image, and remember it.
@@ -277,7 +279,8 @@ class FileReader:
     def _try(self, row: int) -> tuple[int, str | None]:
         """Decode one image; return its row and what went wrong."""
         try:
-            self._decode(row)
+            with quiet_decoders:
+                self._decode(row)
         except ValueError as error:
             return row, explain(error.__cause__)
         return row, None
@@ -316,8 +319,10 @@ def explain(error: BaseException | None) -> str:
         return f"it has more than PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    text = str(error).rstrip(".")
-    return text or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, ValueError | OSError):
+        return text
+    return f"it is damaged ({type(error).__name__}: {text})"
 
 
 def kinds_differ(kinds: Counter) -> str:

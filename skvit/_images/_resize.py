@@ -40,7 +40,7 @@ def resize_image(image: np.ndarray, target: Size, aspect: str) -> np.ndarray:
         Height and width of the result.
     aspect : {"pad", "stretch"}
         "pad" keeps the proportion of the sides, centres the image and fills the rest
-        with zeros.
+        with zeros, as Pillow's ``ImageOps.pad`` does.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def resize_image(image: np.ndarray, target: Size, aspect: str) -> np.ndarray:
     if size == target:
         return drawn
     result = np.zeros((*target, image.shape[2]), drawn.dtype)
-    top, left = (target[0] - size[0]) // 2, (target[1] - size[1]) // 2
+    top, left = (round((t - s) / 2) for t, s in zip(target, size, strict=True))
     result[top : top + size[0], left : left + size[1]] = drawn
     return result
 

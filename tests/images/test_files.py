@@ -125,32 +125,6 @@ def test_bmp_of_sixteen_bits_for_all_colours(tmp_path):
     np.testing.assert_array_equal(decode(tmp_path / "photo.bmp"), expected)
 
 
-def test_sixteen_bits_of_colour_in_png_are_refused(tmp_path):
-    path = tmp_path / "deep.png"
-    path.write_bytes(deep_png())
-    with pytest.raises(ValueError, match="of which Pillow keeps 8"):
-        decode(path)
-
-
-def deep_png():
-    """A colour PNG of 2 x 1 pixels with 16 bits for each colour."""
-    import struct
-    import zlib
-
-    def chunk(kind, body):
-        crc = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
-
-    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0" + bytes(12))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", pixels)
-        + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", ">f8", "int16"])
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 13), (3, 6, 5)])
 def test_arrays(tmp_path, shape, dtype):

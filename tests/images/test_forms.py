@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -54,6 +56,7 @@ def test_everything_else_is_none(X):
 
 
 def test_what_is_an_image():
+    assert not is_image(io.BytesIO())  # which can be detached, as a tensor can
     assert is_image(torch.zeros(2, 2))
     assert is_image(np.zeros((2, 2, 3)))
     assert not is_image(np.zeros(4))

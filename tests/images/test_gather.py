@@ -1,3 +1,6 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +83,30 @@ def test_gray_and_colour_of_pillow_together():
     assert door([gray, colour], color="gray")[1].channels == 1
 
 
+def test_gray_where_colour_was_fitted():
+    gray, colour = Image.new("L", (8, 8), 5), Image.new("RGB", (8, 8), (1, 2, 3))
+    _, spec = door([gray, colour])
+    images, _ = check_images(BaseEstimator(), [gray], reset=True, spec=spec)
+    np.testing.assert_array_equal(images[0, 0, 0], [5, 5, 5])
+
+
+@pytest.mark.parametrize("other", ["L", "RGB", "F"])
+def test_pillow_of_different_ranges(other):
+    deep = Image.new("I;16", (8, 8), 60_000)
+    message = rf"different types: I;16 \(2\), {other} \(1\)\. Convert"
+    with pytest.raises(ValueError, match=message):
+        door([deep, Image.new(other, (8, 8)), deep])
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, np.inf, np.nan])
+@pytest.mark.parametrize("form", [list, np.stack])
+def test_values_that_resizing_cannot_hold(form, value):
+    image = np.zeros((9, 9))
+    image[3, 3] = value
+    with pytest.raises(ValueError, match=r"X .*(float32|NaN|infinity)"):
+        door(form([image, image]), size=(4, 4))
+
+
 def test_pillow_has_its_channels_last():
     images, spec = door([Image.new("RGB", (8, 3))] * 2, channels="first")
     assert spec.shape == (3, 8, 3)
@@ -95,6 +122,30 @@ def test_ambiguous_channels_of_one_image():
 def test_a_row_that_is_no_image(other):
     with pytest.raises(TypeError, match="row 1 of X is"):
         door([np.zeros((8, 8)), other])
+
+
+@pytest.mark.parametrize("size", [None, (16, 16)])
+def test_different_channels_need_no_resizing(size):
+    X = [np.zeros((8, 9, 3)), np.zeros((8, 9))]
+    message = r"one size with different channels: .* as many channels\.$"
+    with pytest.raises(ValueError, match=message):
+        door(X, size=size)
+
+
+def test_an_image_of_pillow_that_is_cut_off(photo_tiles):
+    """Pillow decodes an image only when its pixels are asked for."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo_tiles[0][0]).save(buffer, "PNG")
+    whole = Image.open(buffer)
+    part = Image.open(io.BytesIO(buffer.getvalue()[:-90]))
+    with pytest.raises(ValueError, match=r"row 1 of X, <PIL.* cannot be read: .*trunc"):
+        door([whole, part])
+
+
+@pytest.mark.parametrize("X", ["a.png", Path("a.png"), Image.new("L", (8, 8))])
+def test_a_single_image(X):
+    with pytest.raises(TypeError, match=r"one image where .* pass a list, \[X\]"):
+        door(X)
 
 
 @pytest.mark.parametrize("image", [np.zeros((0, 8)), np.zeros((1, 2, 8, 3))])

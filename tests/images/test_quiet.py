@@ -5,16 +5,28 @@ from threading import Barrier
 
 import pytest
 
-from skvit._images._quiet import quiet_pillow
+from skvit._images._quiet import quiet_decoders
 
 Image = pytest.importorskip("PIL.Image")
 
 
-def test_bombs_are_errors_and_other_warnings_nothing():
-    with quiet_pillow:
-        warnings.warn("a broken tag", UserWarning, stacklevel=1)
+def pillow_warns(message, category=UserWarning):
+    """Warn as a module of Pillow does."""
+    warnings.warn_explicit(message, category, "Image.py", 1, module="PIL.Image")
+
+
+def test_bombs_are_errors_and_other_warnings_of_pillow_nothing():
+    with quiet_decoders:
+        pillow_warns("a broken tag")
         with pytest.raises(Image.DecompressionBombWarning, match="large"):
-            warnings.warn("large", Image.DecompressionBombWarning, stacklevel=1)
+            pillow_warns("large", Image.DecompressionBombWarning)
+    with pytest.raises(UserWarning, match="a broken tag"):
+        pillow_warns("a broken tag")
+
+
+def test_what_others_warn_of_is_heard():
+    with quiet_decoders, pytest.warns(UserWarning, match="of training"):
+        warnings.warn("of training", UserWarning, stacklevel=1)
 
 
 def test_threads_that_overlap_leave_the_filters_as_they_were():
@@ -22,15 +34,15 @@ def test_threads_that_overlap_leave_the_filters_as_they_were():
     both_inside, one_left = Barrier(2, timeout=10), Barrier(2, timeout=10)
 
     def leave_first():
-        with quiet_pillow:
+        with quiet_decoders:
             both_inside.wait()
         one_left.wait()
 
     def leave_last():
-        with quiet_pillow:
+        with quiet_decoders:
             both_inside.wait()
             one_left.wait()
-            warnings.warn("still nothing", UserWarning, stacklevel=1)
+            pillow_warns("still nothing")
 
     with ThreadPoolExecutor(2) as pool:
         for task in [pool.submit(leave_first), pool.submit(leave_last)]:
@@ -38,11 +50,30 @@ def test_threads_that_overlap_leave_the_filters_as_they_were():
     assert warnings.filters == before
 
 
-def test_only_the_number_of_bands_is_not_logged(caplog):
-    logger = logging.getLogger("PIL.TiffImagePlugin")
-    with quiet_pillow:
-        logger.error("More samples per pixel than can be decoded: %s", 13)
-        logger.error("something else")
-    logger.error("More samples per pixel than can be decoded: %s", 13)
+@pytest.mark.parametrize("category", [UserWarning, Image.DecompressionBombWarning])
+def test_filters_of_others_are_left_alone(category):
+    """Those that come and go meanwhile, and those that say nearly the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", category)
+        before = list(warnings.filters)
+        with quiet_decoders:
+            temporary = warnings.catch_warnings()
+            temporary.__enter__()
+            warnings.simplefilter("ignore")
+        temporary.__exit__(None, None, None)
+        with quiet_decoders:
+            pass
+        assert warnings.filters == before
+
+
+def test_only_bands_and_broken_tags_are_not_logged(caplog):
+    pillow, tifffile = map(logging.getLogger, ("PIL.TiffImagePlugin", "tifffile"))
+    with quiet_decoders:
+        pillow.error("More samples per pixel than can be decoded: %s", 13)
+        tifffile.warning("a broken tag")
+        pillow.error("something else")
+    pillow.error("More samples per pixel than can be decoded: %s", 13)
+    tifffile.warning("a broken tag")
     found = [record.getMessage() for record in caplog.records]
-    assert found == ["something else", "More samples per pixel than can be decoded: 13"]
+    bands = "More samples per pixel than can be decoded: 13"
+    assert found == ["something else", bands, "a broken tag"]

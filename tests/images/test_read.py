@@ -147,6 +147,21 @@ def test_memory_does_not_grow_with_the_files(paths):
     assert peaks[1] - peaks[0] < 360 * 200  # bytes for each file's path and place
 
 
+def test_broken_tags_of_readable_files_are_passed_over(tmp_path, photo_tiles, caplog):
+    """Neither opening nor decoding warns or logs, as cameras write odd tags."""
+    tifffile = pytest.importorskip("tifffile")
+    tags = {"extratags": [(274, "H", 2, (1, 1), True)], "photometric": "rgb"}
+    photo = np.tile(photo_tiles[0][0], (5, 5, 1))  # too large to be decoded at once
+    tifffile.imwrite(tmp_path / "a.tif", photo, **tags)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0"
+    Image.fromarray(photo).save(tmp_path / "b.jpg", exif=exif, quality=95)
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        Image.open(tmp_path / "b.jpg").close()
+    images, _ = door([tmp_path / "a.tif", tmp_path / "b.jpg"])
+    assert len(images[:]) == 2
+    assert not caplog.records
+
+
 BROKEN = {
     "missing": (lambda path: path.unlink(), "there is no such file"),
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from skvit._images._resize import inner_size, resize_image
 
-pytest.importorskip("PIL")
+Image = pytest.importorskip("PIL.Image")
+ImageOps = pytest.importorskip("PIL.ImageOps")
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -51,6 +52,13 @@ def test_the_rest_is_filled_with_zeros_on_both_sides():
     assert (padded[5:15] == 7).all()
     assert not padded[:5].any()
     assert not padded[15:].any()
+
+
+@pytest.mark.parametrize("size", [(40, 33), (33, 40), (21, 64), (9, 5), (2, 50)])
+def test_padding_is_that_of_pillow(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    own = ImageOps.pad(Image.fromarray(image), (20, 15), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(resize_image(image, (15, 20), "pad"), own)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "int64", "uint32"])
