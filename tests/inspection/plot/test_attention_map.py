@@ -38,10 +38,12 @@ def test_draws_the_maps_over_the_images(pyplot, make_classifier, images, method)
     for n in range(5):
         np.testing.assert_allclose(display.maps_[n].get_array(), expected[n])
         assert display.ax_[0, n].get_title() == clf.predict(images)[n]
-        below = display.ax_[1, n].get_images()
-        assert len(below) == 2
-        assert below[1] is display.maps_[n]
-        assert below[0].get_array().ndim == 2
+        shown = (images[n] - images.min()) / np.ptp(images)
+        np.testing.assert_allclose(display.images_[n].get_array(), shown)
+        assert display.ax_[0, n].get_images() == [display.images_[n]]
+        ground, drawn = display.ax_[1, n].get_images()
+        assert drawn is display.maps_[n]
+        np.testing.assert_allclose(ground.get_array(), shown.mean(-1))
     assert display.ax_[1, 0].get_ylabel() == method
 
 
@@ -106,5 +108,9 @@ def test_wrong_arguments(make_classifier, images):
         AttentionMapDisplay.from_estimator(clf, images, method="grad")
     with pytest.raises(ValueError, match="'rollout' is the same for every class"):
         AttentionMapDisplay.from_estimator(clf, images, target="a")
+    with pytest.raises(ValueError, match=r"`method`=\['rollout'\] must be one of"):
+        AttentionMapDisplay.from_estimator(clf, images, method=["rollout"])
+    with pytest.raises(ValueError, match="`titles` must be 5, one for each image"):
+        AttentionMapDisplay.from_estimator(clf, images, titles=["one"])
     with pytest.raises(TypeError, match="expected a fitted ViTClassifier"):
         AttentionMapDisplay.from_estimator(object(), images)

@@ -123,6 +123,8 @@ def test_wrong_arguments(small_digits):
     clf, X, y = small_digits
     with pytest.raises(ValueError, match="`n_images` must be 1 or more, got 0"):
         MisclassifiedDisplay.from_estimator(clf, X, y, n_images=0)
+    with pytest.raises(TypeError, match=r"`n_images` must be an integer, got 2\.5"):
+        MisclassifiedDisplay.from_estimator(clf, X, y, n_images=2.5)
     with pytest.raises(ValueError, match="`method`='x' must be one of"):
         MisclassifiedDisplay.from_estimator(clf, X, y, method="x")
     with pytest.raises(ValueError, match="y has labels that are not among"):
