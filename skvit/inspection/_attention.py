@@ -72,6 +72,10 @@ def attention_maps(clf, X, *, layers=None, heads=None, queries=None, upsample=Fa
     at a time. Predictions averaged over shifted views (`Recipe(test_views=5)`) are
     explained by the image as it is.
 
+    On NVIDIA's accelerators PyTorch rounds what convolutions multiply to TF32, so that
+    with the patch embedding "overlap" maps can stray by about a thousandth of what a
+    CPU gives; ``torch.backends.cudnn.conv.fp32_precision = "ieee"`` ends that.
+
     Weights are those of tokens. With the overlapping patch embeddings "overlap" and
     "shifted" a token has seen pixels around its patch too, so that its weight need not
     be its patch's; :func:`attention_rollout` takes account of that.
