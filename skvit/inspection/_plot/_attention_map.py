@@ -9,6 +9,7 @@ from skvit.inspection._grid import check_pixels
 from skvit.inspection._network import CheckedImages, check_estimator
 from skvit.inspection._occlusion import occlusion_map
 from skvit.inspection._plot._figure import (
+    lay_out,
     make_axes,
     panel_size,
     show_image,
@@ -154,6 +155,10 @@ class AttentionMapDisplay:
                 f"`titles` must be {n_images}, one for each image; got {len(titles)}."
             )
         axes = make_axes(ax, 2, n_images, panel_size=panel_size(self.images, 1.6))
+        axes[1, 0].set_ylabel(self.label)
+        for panel in axes.flat:
+            panel.set(xticks=[], yticks=[])
+        lay_out(axes.flat[0].figure)  # beside the label there is less room for titles
         shown = to_displayed(self.images)
         self.images_ = [
             show_image(top, image, title)
@@ -164,7 +169,6 @@ class AttentionMapDisplay:
             overlay(below, image, values, **look)
             for below, image, values in zip(axes[1], shown, self.maps, strict=True)
         ]
-        axes[1, 0].set_ylabel(self.label)
         self.ax_, self.figure_ = axes, axes.flat[0].figure
         return self
 

@@ -67,6 +67,13 @@ def make_axes(ax, n_rows, n_columns, *, panel_size):
     )
 
 
+def lay_out(figure):
+    """Give axes the sizes that they will be drawn with, where a layout decides."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
 def _divide(ax, n_rows, n_columns):
     """Return a grid of new axes in the place of one."""
     spec = ax.get_subplotspec()

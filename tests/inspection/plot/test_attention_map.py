@@ -72,17 +72,19 @@ def test_colours_have_zero_in_the_middle_where_there_are_negative_values(pyplot)
     assert display.maps_[1].get_alpha() == 0.3
 
 
-def test_long_titles_do_not_overlap(pyplot):
+@pytest.mark.parametrize("n_images", [1, 2, 5])
+def test_long_titles_do_not_overlap(pyplot, n_images):
     display = AttentionMapDisplay(
-        images=np.zeros((5, 24, 56, 3)),
-        maps=np.ones((5, 24, 56)),
-        titles=["a temple in China, seen at dusk"] * 5,
+        images=np.zeros((n_images, 24, 56, 3)),
+        maps=np.ones((n_images, 24, 56)),
+        titles=["a temple in China, seen at dusk"] * n_images,
     ).plot()
     display.figure_.draw_without_rendering()
     places = [panel.title.get_window_extent() for panel in display.ax_[0]]
     for left, right in itertools.pairwise(places):
         assert left.x1 <= right.x0
     assert places[0].x0 >= 0
+    assert places[-1].x1 <= display.figure_.bbox.x1
 
 
 def test_draws_on_given_axes(pyplot, make_classifier, images):
