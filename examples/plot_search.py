@@ -9,7 +9,7 @@ sequence of patches. Successive halving spends few epochs on candidates that lag
 """
 
 # %%
-# Half of scikit-learn's handwritten digits, to keep the example short.
+# A third of scikit-learn's handwritten digits, to keep the example short.
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from skvit import PatchTransformer, ViTClassifier
 
 digits = load_digits()
-X, y = digits.images[::2], digits.target[::2]
+X, y = digits.images[::3], digits.target[::3]
 small = {"embed_dim": 32, "max_epochs": 12, "random_state": 0}
 
 # %%
@@ -69,7 +69,7 @@ print(halving.best_params_)
 names = ["in the classifier", "in a pipeline", "by halving"]
 best = [search.best_score_ for search in (flat, piped, halving)]
 table = pd.DataFrame({"search": names, "best accuracy": best})
-print(table.to_string(index=False))
+print(table.to_string(index=False, float_format="{:.3f}".format))
 
 figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
 ax.barh(names, best, color="#0072B2")
