@@ -69,9 +69,10 @@ def make_axes(ax, n_rows, n_columns, *, panel_size):
 
 def lay_out(figure):
     """Give axes the sizes that they will be drawn with, where a layout decides."""
-    engine = figure.get_layout_engine()
+    whole = figure.figure  # of which a subfigure is a part
+    engine = whole.get_layout_engine()
     if engine is not None:
-        engine.execute(figure)
+        engine.execute(whole)
 
 
 def _divide(ax, n_rows, n_columns):

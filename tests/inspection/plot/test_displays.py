@@ -117,6 +117,18 @@ def test_one_axes_is_drawn_on(pyplot, small_digits, make, by_plot):
 
 
 @each_display
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_a_part_of_a_figure_is_drawn_on(pyplot, small_digits, make, layout):
+    figure = pyplot.figure(figsize=(8, 4), layout=layout)
+    left, right = figure.subfigures(1, 2)
+    display = make(*small_digits, ax=right.subplots())
+    assert display.figure_ is right
+    figure.draw_without_rendering()
+    assert all(data(display))
+    assert not left.axes
+
+
+@each_display
 def test_as_many_axes_as_are_needed(pyplot, small_digits, make):
     shape = np.shape(make(*small_digits).ax_) or (1, 1)
     axes = pyplot.figure().subplots(*shape, squeeze=False)
