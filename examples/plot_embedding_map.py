@@ -11,6 +11,7 @@ network finds alike.
 # Handwritten digits, half to train with and half to be looked at.
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score, train_test_split
@@ -40,6 +41,10 @@ pixels = X_test.reshape(len(X_test), -1)
 centred = pixels - pixels.mean(axis=0)
 of_pixels = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
 neighbours = KNeighborsClassifier(n_neighbors=15)
-for name, plane in (("pixels", of_pixels), ("tokens", display.embedding)):
-    accuracy = cross_val_score(neighbours, plane, y_test, cv=5).mean()
-    print(f"two components of the {name}: {accuracy:.2f} of the classes right")
+planes = {"pixels": of_pixels, "vectors": display.embedding}
+accuracy = {
+    name: cross_val_score(neighbours, plane, y_test, cv=5).mean()
+    for name, plane in planes.items()
+}
+table = pd.Series(accuracy, name="classes told rightly by two components")
+print(table.to_frame().to_string(float_format="{:.2f}".format))

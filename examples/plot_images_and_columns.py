@@ -65,7 +65,7 @@ accuracy = pd.Series(
 )
 print(accuracy.to_string(float_format="{:.3f}".format))
 
-ax = accuracy.plot.barh(figsize=(6, 2.4), color="tab:blue", xlim=(0, 1))
+ax = accuracy.plot.barh(figsize=(6, 2.4), color="#0072B2", xlim=(0, 1))
 ax.set(xlabel="accuracy on digits held out")
 ax.figure.tight_layout()
 plt.show()

@@ -11,6 +11,7 @@ with the number of images, beside two estimators that see pixels as columns.
 # Handwritten digits as flat rows, which all three take. The pixels of 64 columns are
 # recognised as images of 8 x 8.
 
+import pandas as pd
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
@@ -56,6 +57,5 @@ plt.show()
 # %%
 # The same in numbers.
 
-print("images:", *display.train_sizes)
-for name, accuracy in scores.items():
-    print(f"{name:18}", *(f"{value:.3f}" for value in accuracy))
+table = pd.DataFrame(scores, index=pd.Index(display.train_sizes, name="images"))
+print(table.T.to_string(float_format="{:.3f}".format))

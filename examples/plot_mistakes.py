@@ -9,6 +9,7 @@ are, what was thought more probable, and where the network was looking.
 # %%
 # A confusion matrix needs nothing of this package: the estimator is scikit-learn's.
 
+import pandas as pd
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay
@@ -38,6 +39,14 @@ display = MisclassifiedDisplay.from_estimator(
 plt.show()
 
 # %%
-# Which they are.
+# Which they are, in numbers.
 
-print("rows of X_test:", display.indices.tolist())
+table = pd.DataFrame(
+    {
+        "row of X_test": display.indices,
+        "is": display.true_labels,
+        "read as": clf.classes_[display.probabilities.argmax(axis=1)],
+        "with": display.probabilities.max(axis=1),
+    }
+)
+print(table.to_string(index=False, float_format="{:.2f}".format))

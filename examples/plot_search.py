@@ -9,7 +9,7 @@ sequence of patches. Successive halving spends few epochs on candidates that lag
 """
 
 # %%
-# Half of scikit-learn's handwritten digits, to keep the example short.
+# A third of scikit-learn's handwritten digits, to keep the example short.
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 from skvit import PatchTransformer, ViTClassifier
 
 digits = load_digits()
-X, y = digits.images[::2], digits.target[::2]
-small = {"embed_dim": 32, "max_epochs": 6, "random_state": 0}
+X, y = digits.images[::3], digits.target[::3]
+small = {"embed_dim": 32, "max_epochs": 12, "random_state": 0}
 
 # %%
 # The classifier cuts the patches itself.
@@ -47,14 +47,15 @@ piped = GridSearchCV(
 print(piped.best_params_)
 
 # %%
-# Halving: all candidates train for two epochs, the better half for four.
+# Halving: all candidates train for three epochs, the better half for six, the best for
+# twelve.
 
 halving = HalvingGridSearchCV(
     ViTClassifier(embed_dim=32, random_state=0),
     {"patch_size": [2, 3], "depth": [1, 2]},
     resource="max_epochs",
-    min_resources=2,
-    max_resources=8,
+    min_resources=3,
+    max_resources=12,
     factor=2,
     cv=2,
 ).fit(X, y)
@@ -62,15 +63,16 @@ print(halving.best_params_)
 
 # %%
 # All three side by side. Images allow what a sequence of patches cannot have: "auto"
-# embeds images by two convolutions, and varies them in training.
+# embeds images by two convolutions, and varies them in training. That takes its time:
+# with half of the epochs the pipeline is ahead.
 
 names = ["in the classifier", "in a pipeline", "by halving"]
 best = [search.best_score_ for search in (flat, piped, halving)]
 table = pd.DataFrame({"search": names, "best accuracy": best})
-print(table.to_string(index=False))
+print(table.to_string(index=False, float_format="{:.3f}".format))
 
 figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
-ax.barh(names, best, color="tab:blue")
+ax.barh(names, best, color="#0072B2")
 ax.set(xlabel="best accuracy in two folds", xlim=(0, 1))
 ax.invert_yaxis()
 plt.show()

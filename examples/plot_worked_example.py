@@ -13,6 +13,7 @@ head. Every number on the way is kept by a :class:`~skvit.nn.Record` and drawn.
 # that counts.
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
@@ -109,6 +110,7 @@ plt.show()
 # The class token's last state goes through the head, and the softmax makes two
 # probabilities.
 
-cat, dog = record["logits"].softmax(dim=1)[0].tolist()
 print("class token:", record["pooled"][0].numpy().round(2))
-print(f"{cat:.0%} cat, {dog:.0%} dog")
+logits = record["logits"][0]
+table = pd.DataFrame({"logit": logits, "probability": logits.softmax(dim=0)})
+print(table.set_axis(["cat", "dog"]).to_string(float_format="{:.2f}".format))

@@ -28,6 +28,19 @@ def test_layout(script):
     assert len(source.splitlines()) <= MAX_LINES
 
 
+def test_the_gallery_is_large_enough():
+    assert len([path for path in EXAMPLES if path.name.startswith("plot_")]) >= 10
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
+def test_ends_in_a_picture_or_a_table(script):
+    last = ast.parse(script.read_text(encoding="utf-8")).body[-1]
+    assert isinstance(last, ast.Expr)
+    calls = [node for node in ast.walk(last) if isinstance(node, ast.Call)]
+    called = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
+    assert called & {"show", "savefig", "to_string"}
+
+
 def test_every_public_name_appears():
     """In a script of the gallery, or in the code of a guide."""
     parser = doctest.DocTestParser()

@@ -1,6 +1,7 @@
 """The built pages, opened in a browser: SKVIT_SITE=FOLDER pytest -m site."""
 
 import os
+import re
 import shutil
 import threading
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.site
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 PHONE, DESK = 375, 1280
 # The least contrast of text that the Web Content Accessibility Guidelines allow.
 LEAST_CONTRAST = 4.5
@@ -208,6 +210,17 @@ def test_pictures_have_alternative_text(visits):
 
     assert any(visit["pictures"] for visit in visits.values())
     assert not findings(visits, untold)
+
+
+def test_scripts_of_the_gallery_take_less_than_a_minute(site):
+    scripts = {path.stem for path in EXAMPLES.glob("plot_*.py")}
+    pages = {path.stem: path for path in site.glob("auto_examples/plot_*.html")}
+    assert set(pages) == scripts
+    for name, path in pages.items():
+        text = path.read_text(encoding="utf-8")
+        times = re.findall(r"\((\d+) minutes ([\d.]+) seconds\)", text)
+        assert len(times) == 1, name
+        assert 60 * int(times[0][0]) + float(times[0][1]) < 60, name
 
 
 @pytest.mark.parametrize("width", [DESK, PHONE])

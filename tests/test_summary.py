@@ -1,9 +1,14 @@
 import pickle
+import re
+from ast import literal_eval
 from dataclasses import replace
+from html import unescape
 
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 import skvit._training._runtime
@@ -26,6 +31,13 @@ def clf(digits):
 def fresh(clf):
     """A copy without a live network."""
     return pickle.loads(pickle.dumps(clf))
+
+
+@pytest.fixture
+def live(fresh, digits):
+    """A copy whose network is at work."""
+    fresh.predict(digits[0][:1])
+    return fresh
 
 
 @pytest.fixture
@@ -111,6 +123,62 @@ def test_representations_build_nothing(fresh):
     assert repr(fresh).startswith("ViTClassifier(")
     assert "ViTClassifier" in fresh._repr_html_()
     assert fresh._runtime.device is None
+
+
+def test_representations_leave_a_live_network_where_it_is(live, no_network):
+    runtime, module = live._runtime, live._runtime._module
+    places = [parameter.data_ptr() for parameter in module.parameters()]
+    assert "  device           cpu" in live.summary()
+    assert "ViTClassifier" in live._repr_html_()
+    assert repr(live).startswith("ViTClassifier(")
+    assert live._runtime is runtime
+    assert runtime._module is module
+    assert [parameter.data_ptr() for parameter in module.parameters()] == places
+
+
+def told_as_text(summary):
+    """Values by name, those of resolved settings with ", auto" after the name."""
+    facts, _, settings = summary.partition('resolved from "auto"\n')
+    told = {}
+    for part, mark in ((facts.partition("\n")[2], ""), (settings, ", auto")):
+        told |= {f"{line[2:18].strip()}{mark}": line[19:] for line in part.splitlines()}
+    return told
+
+
+def told_as_html(html):
+    """Values by name of scikit-learn's table of fitted attributes."""
+    cells = re.findall(
+        r'param-doc-link[^>]*>([^<]+)</a></td>\s*<td class="fitted-att-type">[^<]*</td>'
+        r"\s*<td>([^<]*)</td>",
+        html.partition("Fitted attributes")[2],
+    )
+    return {unescape(name): unescape(value) for name, value in cells}
+
+
+def as_value(text):
+    """Numbers, pairs and options as they are: 2.0 is 2; words as words."""
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def test_html_tells_what_the_summary_tells(clf, digits):
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    X, y = digits
+    varied = ViTClassifier(embed_dim=16, depth=1, num_heads=2, max_epochs=1)
+    for model in (clf, varied.fit(X[:120], y[:120])):
+        text, html = told_as_text(model.summary()), told_as_html(model._repr_html_())
+        assert len(text) > 20
+        assert {"input", "FLOPs per image", "time", "optimizer, auto"} <= set(text)
+        shown = {name: as_value(html[name]) for name in text}
+        assert shown == {name: as_value(value) for name, value in text.items()}
+
+
+def test_html_of_a_pipeline_tells_the_facts(clf):
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    html = make_pipeline(FunctionTransformer(), clf)._repr_html_()
+    assert html.count("8 x 8 pixels, 1 channel") == 1
 
 
 def test_html_lists_facts_and_attributes(clf):

@@ -75,7 +75,8 @@ def main(arguments=None):
     data = X[: asked.size], y[: asked.size], X[judged], y[judged]
     header = "choice", "accuracy", "range", "seconds"
     table = rst_table(header, list(measure(data, asked.names, asked.seeds)))
-    size = f"{asked.size} images, {asked.seeds} seeds"
+    plural = "s" * (asked.seeds > 1)
+    size = f"{asked.size} images, {asked.seeds} seed{plural}"
     machine = f"{size}; measured on {describe_machine()}."
     text = f"{table}\n\n{machine}"
     print(text)

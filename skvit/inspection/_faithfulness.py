@@ -5,7 +5,7 @@ import torch
 from sklearn.utils import Bunch, check_random_state
 
 from skvit.inspection._grid import to_patches
-from skvit.inspection._network import class_codes, open_network
+from skvit.inspection._network import check_count, class_codes, open_network
 from skvit.inspection._occlusion import cover, start_of
 
 
@@ -61,7 +61,8 @@ def deletion_insertion_curve(
         If `maps` have another shape or are not finite, `target` is unknown, or a
         number of steps or orders is below one.
     TypeError
-        If `clf` is no estimator of this package.
+        If `clf` is no estimator of this package, or a number of steps or orders no
+        integer.
     NotFittedError
         If `clf` is not fitted.
 
@@ -92,9 +93,8 @@ def deletion_insertion_curve(
     >>> curves.deletion_auc < curves.random_auc < curves.insertion_auc
     True
     """
-    for name, count in (("n_steps", n_steps), ("n_random", n_random)):
-        if count < 1:
-            raise ValueError(f"`{name}` must be 1 or more, got {count!r}.")
+    check_count("n_steps", n_steps)
+    check_count("n_random", n_random)
     network = open_network(clf, X)
     config = network.config
     n_samples = len(network.data)

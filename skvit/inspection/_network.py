@@ -1,6 +1,7 @@
 """The network of a fitted estimator, open to be looked into."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -54,6 +55,22 @@ def check_indices(name, values, count):
             "or negative ones from the end."
         )
     return (given % count).tolist()
+
+
+def check_count(name, value):
+    """Raise where a number of something is no integer of one or more.
+
+    Raises
+    ------
+    ValueError
+        If it is below one.
+    TypeError
+        If it is no integer.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"`{name}` must be 1 or more, got {value!r}.")
 
 
 @dataclass(frozen=True)

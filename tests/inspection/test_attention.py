@@ -226,6 +226,10 @@ def test_options_of_the_rollout_are_checked(make_classifier, images):
     clf = make_classifier("token")
     with pytest.raises(ValueError, match="`head_fusion`='sum' must be one of"):
         attention_rollout(clf, images, head_fusion="sum")
+    with pytest.raises(ValueError, match=r"`head_fusion`=\['mean'\] must be one of"):
+        attention_rollout(clf, images, head_fusion=["mean"])
+    with pytest.raises(TypeError, match="`discard_ratio` must be a number, got 'most'"):
+        attention_rollout(clf, images, discard_ratio="most")
     for ratio in (-0.1, 1, float("nan")):
         with pytest.raises(ValueError, match="`discard_ratio` is a fraction"):
             attention_rollout(clf, images, discard_ratio=ratio)

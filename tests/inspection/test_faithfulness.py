@@ -98,5 +98,7 @@ def test_wrong_arguments(make_classifier, images):
     for name in ("n_steps", "n_random"):
         with pytest.raises(ValueError, match=f"`{name}` must be 1 or more, got 0"):
             deletion_insertion_curve(clf, images, maps, **{name: 0})
+        with pytest.raises(TypeError, match=f"`{name}` must be an integer, got 2.5"):
+            deletion_insertion_curve(clf, images, maps, **{name: 2.5})
     with pytest.raises(ValueError, match="`target` has labels"):
         deletion_insertion_curve(clf, images, maps, target="z")

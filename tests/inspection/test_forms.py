@@ -1,5 +1,7 @@
 """Every form of the same images gives every function and picture the same."""
 
+import itertools
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import zarr
 from PIL import Image
 from sklearn.base import clone
 
-from skvit import ViTClassifier
+from skvit import ImageOptions, PatchTransformer, ViTClassifier
 from skvit.inspection import (
     AttentionMapDisplay,
     MisclassifiedDisplay,
@@ -66,18 +68,46 @@ def to_columns(tiles):
     return {f"pixel{n}": tiles.reshape(len(tiles), -1)[:, n] for n in range(768)}
 
 
+def to_objects(tiles, _):
+    objects = np.empty(len(tiles), dtype=object)
+    objects[:] = [Image.fromarray(tile) for tile in tiles]
+    return objects
+
+
+def to_many_formats(tiles, folder):
+    """Paths of files of several formats, none of which loses anything."""
+    suffixes = itertools.cycle(["png", "tif", "bmp", "npy"])
+    paths = [folder / f"{n}.{next(suffixes)}" for n in range(len(tiles))]
+    for path, tile in zip(paths, tiles, strict=True):
+        if path.suffix == ".npy":
+            np.save(path, tile)
+        else:
+            Image.fromarray(tile).save(path)
+    return paths
+
+
 FORMS = {
+    "channels first": lambda tiles, _: tiles.transpose(0, 3, 1, 2),
+    "floats": lambda tiles, _: tiles.astype(np.float32),
+    "other byte order": lambda tiles, _: tiles.astype(">u2"),
     "flat rows": lambda tiles, _: tiles.reshape(len(tiles), -1),
     "pandas columns": lambda tiles, _: pd.DataFrame(to_columns(tiles)),
     "polars columns": lambda tiles, _: pl.DataFrame(to_columns(tiles)),
     "nested lists": lambda tiles, _: tiles.tolist(),
     "list of arrays": lambda tiles, _: list(tiles),
+    "tuple of arrays": lambda tiles, _: tuple(tiles),
+    "series of arrays": lambda tiles, _: pd.Series(list(tiles)),
     "tensor": lambda tiles, _: torch.from_numpy(tiles.copy()),
     "list of pictures": lambda tiles, _: [Image.fromarray(tile) for tile in tiles],
     "series of pictures": lambda tiles, _: pd.Series(
         [Image.fromarray(tile) for tile in tiles]
     ),
+    "array of pictures": to_objects,
+    "column of pictures": lambda tiles, _: pd.DataFrame(
+        {"image": [Image.fromarray(tile) for tile in tiles]}
+    ),
     "list of paths": to_paths,
+    "files of many formats": to_many_formats,
     "series of paths": lambda tiles, folder: pd.Series(to_paths(tiles, folder)),
     "pandas column of paths": to_path_frame(pd.DataFrame),
     "polars column of paths": to_path_frame(pl.DataFrame),
@@ -166,3 +196,36 @@ def test_token_embedding_display(pyplot, clf, same, tiles_and_labels, form):
     expected = TokenEmbeddingDisplay.from_estimator(clf, X, y)
     np.testing.assert_array_equal(display.embedding, expected.embedding)
     assert set(display.points_) == {"china", "flower"}
+
+
+@pytest.fixture(scope="module")
+def of_many_sizes(photo_tiles):
+    """Pictures of different sizes, and the arrays that they are brought to."""
+    tiles, _ = photo_tiles
+    pictures = [Image.fromarray(tile[: 20 + n]) for n, tile in enumerate(tiles[::10])]
+    read = PatchTransformer(16, image_options=ImageOptions(resize=16))
+    return pictures, read.fit_transform(pictures).reshape(4, 16, 16, 3)
+
+
+@pytest.fixture(scope="module")
+def resizing(of_many_sizes):
+    model = ViTClassifier(8, embed_dim=8, depth=1, num_heads=2, max_epochs=1)
+    model.set_params(random_state=0, image_options=ImageOptions(resize=16))
+    return model.fit(of_many_sizes[0], list("abab"))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_of_images_of_many_sizes(resizing, of_many_sizes, function):
+    pictures, arrays = of_many_sizes
+    expected = function(resizing, arrays)
+    np.testing.assert_array_equal(function(resizing, pictures), expected)
+
+
+def test_displays_of_images_of_many_sizes(pyplot, resizing, of_many_sizes):
+    pictures, arrays = of_many_sizes
+    for make in (AttentionMapDisplay, PatchGridDisplay):
+        display = make.from_estimator(resizing, pictures)
+        np.testing.assert_array_equal(display.images, arrays)
+    labels = np.where(resizing.predict(pictures) == "a", "b", "a")
+    errors = MisclassifiedDisplay.from_estimator(resizing, pictures, labels)
+    np.testing.assert_array_equal(errors.images, arrays[errors.indices])

@@ -90,3 +90,21 @@ def test_tables(function):
     clf = ViTClassifier((1, 4), embed_dim=8, depth=1, num_heads=2, max_epochs=1)
     clf.fit(X, [0, 1] * 3)
     assert function(clf, X, upsample=True).shape[-2:] == (1, 10)
+
+
+@pytest.mark.gpu
+@each_function
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_maps_of_an_accelerator_are_those_of_the_cpu(
+    function, small_digits, device, precision, monkeypatch
+):
+    # PyTorch rounds what convolutions multiply on some accelerators, if it is let.
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee")
+    clf, X, _ = small_digits
+    copies = [
+        pickle.loads(pickle.dumps(clf)).set_params(device=place, precision=precision)
+        for place in ("cpu", device)
+    ]
+    here, there = (function(copy, X[:8]) for copy in copies)
+    assert copies[1].device_.type == device
+    np.testing.assert_allclose(there, here, atol=1e-5)

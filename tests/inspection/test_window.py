@@ -118,3 +118,17 @@ def test_maps_are_of_patches_and_matrices_of_tokens(
     assert (relevance >= 0).all()
     pixels = attention_relevance(clf, images, upsample=True)
     np.testing.assert_array_equal(pixels[:, ::3, ::4], relevance)
+
+
+@pytest.mark.parametrize("pool", ["token", "map"])
+def test_relevance_of_tokens_is_shared_out(make_classifier, images, pool, monkeypatch):
+    clf = make_classifier(pool, patch_embed="overlap")
+    relevance = attention_relevance(clf, images)
+    monkeypatch.setattr(
+        "skvit.inspection._relevance.share_out", lambda values, _: values
+    )
+    of_tokens = attention_relevance(clf, images).reshape(5, 6)
+    ways = overlapping_ways(clf._config, [(3, 1), (2, 2)])
+    expected = expected_shares(of_tokens, ways)
+    np.testing.assert_allclose(relevance.reshape(5, 6), expected, atol=1e-12)
+    assert np.abs(expected - of_tokens).max() > 1e-4

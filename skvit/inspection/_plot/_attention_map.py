@@ -9,6 +9,7 @@ from skvit.inspection._grid import check_pixels
 from skvit.inspection._network import CheckedImages, check_estimator
 from skvit.inspection._occlusion import occlusion_map
 from skvit.inspection._plot._figure import (
+    lay_out,
     make_axes,
     panel_size,
     show_image,
@@ -40,7 +41,7 @@ def make_maps(clf, X, method, target=None):
     ValueError
         If there is no such method, or it knows no classes and a target is given.
     """
-    if method not in _METHODS:
+    if method not in list(_METHODS):  # a list compares what cannot be hashed too
         raise ValueError(f"`method`={method!r} must be one of {sorted(_METHODS)}.")
     function, has_target = _METHODS[method]
     if has_target:
@@ -140,10 +141,24 @@ class AttentionMapDisplay:
         -------
         self : AttentionMapDisplay
             With what was drawn.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many titles as images, or not as many axes as are
+            drawn on.
         """
         n_images = len(self.images)
+        titles = [""] * n_images if self.titles is None else self.titles
+        if len(titles) != n_images:
+            raise ValueError(
+                f"`titles` must be {n_images}, one for each image; got {len(titles)}."
+            )
         axes = make_axes(ax, 2, n_images, panel_size=panel_size(self.images, 1.6))
-        titles = self.titles or [""] * n_images
+        axes[1, 0].set_ylabel(self.label)
+        for panel in axes.flat:
+            panel.set(xticks=[], yticks=[])
+        lay_out(axes.flat[0].figure)  # beside the label there is less room for titles
         shown = to_displayed(self.images)
         self.images_ = [
             show_image(top, image, title)
@@ -154,7 +169,6 @@ class AttentionMapDisplay:
             overlay(below, image, values, **look)
             for below, image, values in zip(axes[1], shown, self.maps, strict=True)
         ]
-        axes[1, 0].set_ylabel(self.label)
         self.ax_, self.figure_ = axes, axes.flat[0].figure
         return self
 
@@ -190,8 +204,8 @@ class AttentionMapDisplay:
         Raises
         ------
         ValueError
-            If `method` is unknown or cannot have a `target`, or the patches were cut
-            before.
+            If `method` is unknown or cannot have a `target`, there are not as many
+            titles as images, or the patches were cut before.
         """
         images = np.array(read_images(clf, X))
         if titles is None:

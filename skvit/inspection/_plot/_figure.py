@@ -6,7 +6,8 @@ import numpy as np
 
 from skvit._utils._optional import require_pyplot
 
-_GAP_SHARE = 8  # of a mosaic's tile that a gap is as wide as, one in so many
+# The widest gap of a mosaic: one part in so many of a tile, and of all tiles together.
+_GAP_SHARE, _GAP_SHARE_OF_ALL = 8, 40
 _LETTERS_PER_INCH = 13  # of titles; with room for wide ones
 _TITLE_LINES = 3
 GAP_COLOR = (0.34, 0.71, 0.91)  # neither a gray nor likely in a photograph
@@ -64,6 +65,14 @@ def make_axes(ax, n_rows, n_columns, *, panel_size):
         f"`ax` has {given.size} axes, but {n_rows} x {n_columns} are drawn on; pass as "
         "many, or one to be divided, or None for a new figure."
     )
+
+
+def lay_out(figure):
+    """Give axes the sizes that they will be drawn with, where a layout decides."""
+    whole = figure.figure  # of which a subfigure is a part
+    engine = whole.get_layout_engine()
+    if engine is not None:
+        engine.execute(whole)
 
 
 def _divide(ax, n_rows, n_columns):
@@ -153,7 +162,7 @@ def shorten(ax, name):
 
 
 def make_mosaic(tiles, fill=np.nan):
-    """Put tiles side by side, with gaps of about an eighth of a tile.
+    """Put tiles side by side, with narrow gaps: an eighth of a tile at most.
 
     Parameters
     ----------
@@ -173,7 +182,8 @@ def make_mosaic(tiles, fill=np.nan):
     zoom = -(-_GAP_SHARE // min(height, width))
     tiles = tiles.repeat(zoom, axis=2).repeat(zoom, axis=3)
     height, width = zoom * height, zoom * width
-    gap = min(height, width) // _GAP_SHARE
+    widest = min(n_rows * height, n_columns * width) // _GAP_SHARE_OF_ALL
+    gap = max(1, min(min(height, width) // _GAP_SHARE, widest))
     step = height + gap, width + gap
     spaced = np.empty((n_rows, n_columns, *step, *channels))
     spaced[:] = fill

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skvit._images import select_images
-from skvit.inspection._network import CheckedImages
+from skvit.inspection._network import CheckedImages, check_count
 from skvit.inspection._plot._attention_map import make_maps, overlay, read_images
 from skvit.inspection._plot._figure import (
     make_axes,
@@ -149,9 +149,10 @@ class MisclassifiedDisplay:
         ValueError
             If `n_images` is below one, `method` is unknown, X and y differ in length,
             y has a class unknown from training, or the patches were cut before.
+        TypeError
+            If `n_images` is no integer.
         """
-        if n_images < 1:
-            raise ValueError(f"`n_images` must be 1 or more, got {n_images!r}.")
+        check_count("n_images", n_images)
         images, y = read_images(clf, X), column_or_1d(y)
         check_consistent_length(images, y)
         probabilities = clf.predict_proba(X)

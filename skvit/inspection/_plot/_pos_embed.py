@@ -3,9 +3,10 @@
 import numpy as np
 
 from skvit.inspection._network import check_estimator
-from skvit.inspection._plot._figure import make_axes, make_mosaic
+from skvit.inspection._plot._figure import lay_out, make_axes, make_mosaic
 
 _TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_NUMBERS_PER_INCH, _MOST_NUMBERS = 4, 16
 
 
 def read_positions(config, weights):
@@ -104,8 +105,6 @@ class PositionSimilarityDisplay:
         else:
             shown, step = make_mosaic(self.similarities)
             labels = ("column of the patch", "row of the patch")
-            _tick(ax.xaxis, n_columns, step[1])
-            _tick(ax.yaxis, n_rows, step[0])
             ax.set_facecolor("0.75")
         self.image_ = ax.imshow(
             shown, cmap=cmap, vmin=-1, vmax=1, interpolation="nearest"
@@ -116,9 +115,9 @@ class PositionSimilarityDisplay:
         self.colorbar_ = self.figure_.colorbar(
             self.image_, cax=beside, label="cosine similarity", ticks=_TICKS
         )
-        engine = self.figure_.get_layout_engine()
-        if engine is not None:  # only after it do the image's size and place fit
-            engine.execute(self.figure_)
+        lay_out(self.figure_)  # only now do the image's size and place fit
+        if n_rows > 1:
+            _number(ax, (n_rows, n_columns), step)
         return self
 
     @classmethod
@@ -151,7 +150,13 @@ class PositionSimilarityDisplay:
         )
 
 
-def _tick(axis, count, step):
-    """Write numbers to the small grids at their middles, at most 16 of them."""
-    shown = np.arange(0, count, -(-count // 16))
-    axis.set_ticks(shown * step + step / 2 - 1, [str(i) for i in shown])
+def _number(ax, grid, steps):
+    """Write numbers to the small grids at their middles, as many as there is room."""
+    ax.apply_aspect()
+    box = ax.get_window_extent()
+    for axis, count, step, length in zip(
+        (ax.yaxis, ax.xaxis), grid, steps, (box.height, box.width), strict=True
+    ):
+        room = max(1, int(_NUMBERS_PER_INCH * length / ax.figure.dpi))
+        shown = np.arange(0, count, -(-count // min(room, _MOST_NUMBERS)))
+        axis.set_ticks(shown * step + step / 2 - 1, [str(i) for i in shown])

@@ -6,10 +6,15 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skvit.inspection._network import open_network
 from skvit.inspection._plot._figure import make_axes
 
-# Okabe and Ito's colours without yellow, which is too faint on white; markers tell
-# apart what colours cannot.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-_MARKERS = "os^vDPX*<>"
+# Okabe and Ito's colours without yellow, which is too faint on white, and three darker
+# ones, for ten classes; with any kind of colour vision the three are as far from the
+# others as these are from each other. Markers tell apart what colours cannot: nine, so
+# that the eleventh class does not look like the first.
+_COLORS = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"),
+    *("#AA3377", "#7F3B08", "#004D40"),
+)
+_MARKERS = "os^vDPX*<"
 
 
 def pooled_features(clf, X):

@@ -38,10 +38,12 @@ def test_draws_the_maps_over_the_images(pyplot, make_classifier, images, method)
     for n in range(5):
         np.testing.assert_allclose(display.maps_[n].get_array(), expected[n])
         assert display.ax_[0, n].get_title() == clf.predict(images)[n]
-        below = display.ax_[1, n].get_images()
-        assert len(below) == 2
-        assert below[1] is display.maps_[n]
-        assert below[0].get_array().ndim == 2
+        shown = (images[n] - images.min()) / np.ptp(images)
+        np.testing.assert_allclose(display.images_[n].get_array(), shown)
+        assert display.ax_[0, n].get_images() == [display.images_[n]]
+        ground, drawn = display.ax_[1, n].get_images()
+        assert drawn is display.maps_[n]
+        np.testing.assert_allclose(ground.get_array(), shown.mean(-1))
     assert display.ax_[1, 0].get_ylabel() == method
 
 
@@ -70,17 +72,19 @@ def test_colours_have_zero_in_the_middle_where_there_are_negative_values(pyplot)
     assert display.maps_[1].get_alpha() == 0.3
 
 
-def test_long_titles_do_not_overlap(pyplot):
+@pytest.mark.parametrize("n_images", [1, 2, 5])
+def test_long_titles_do_not_overlap(pyplot, n_images):
     display = AttentionMapDisplay(
-        images=np.zeros((5, 24, 56, 3)),
-        maps=np.ones((5, 24, 56)),
-        titles=["a temple in China, seen at dusk"] * 5,
+        images=np.zeros((n_images, 24, 56, 3)),
+        maps=np.ones((n_images, 24, 56)),
+        titles=["a temple in China, seen at dusk"] * n_images,
     ).plot()
     display.figure_.draw_without_rendering()
     places = [panel.title.get_window_extent() for panel in display.ax_[0]]
     for left, right in itertools.pairwise(places):
         assert left.x1 <= right.x0
     assert places[0].x0 >= 0
+    assert places[-1].x1 <= display.figure_.bbox.x1
 
 
 def test_draws_on_given_axes(pyplot, make_classifier, images):
@@ -106,5 +110,9 @@ def test_wrong_arguments(make_classifier, images):
         AttentionMapDisplay.from_estimator(clf, images, method="grad")
     with pytest.raises(ValueError, match="'rollout' is the same for every class"):
         AttentionMapDisplay.from_estimator(clf, images, target="a")
+    with pytest.raises(ValueError, match=r"`method`=\['rollout'\] must be one of"):
+        AttentionMapDisplay.from_estimator(clf, images, method=["rollout"])
+    with pytest.raises(ValueError, match="`titles` must be 5, one for each image"):
+        AttentionMapDisplay.from_estimator(clf, images, titles=["one"])
     with pytest.raises(TypeError, match="expected a fitted ViTClassifier"):
         AttentionMapDisplay.from_estimator(object(), images)

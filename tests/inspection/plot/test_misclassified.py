@@ -80,17 +80,18 @@ def test_the_true_class_is_always_shown(pyplot, row, shown):
     assert labels == shown
 
 
-def test_long_names_do_not_overlap(pyplot):
+@pytest.mark.parametrize("n_images", [1, 2, 4])
+def test_long_names_do_not_overlap(pyplot, n_images):
     names = np.array(
         ["a temple in China, seen at dusk", "roof", "a yellow dahlia, half"]
     )
     display = MisclassifiedDisplay(
-        images=np.zeros((4, 24, 56, 3)),
-        maps=np.ones((4, 24, 56)),
-        probabilities=np.tile([0.7, 0.2, 0.1], (4, 1)),
-        true_labels=names[[1, 2, 1, 2]],
+        images=np.zeros((n_images, 24, 56, 3)),
+        maps=np.ones((n_images, 24, 56)),
+        probabilities=np.tile([0.7, 0.2, 0.1], (n_images, 1)),
+        true_labels=names[[1, 2, 1, 2][:n_images]],
         classes=names,
-        indices=np.arange(4),
+        indices=np.arange(n_images),
     ).plot()
     display.figure_.draw_without_rendering()
     for row in (0, 2):
@@ -100,6 +101,8 @@ def test_long_names_do_not_overlap(pyplot):
         ]
         for left, right in itertools.pairwise(places):
             assert max(place.x1 for place in left) <= min(place.x0 for place in right)
+        assert min(place.x0 for place in places[0]) >= 0
+        assert max(place.x1 for place in places[-1]) <= display.figure_.bbox.x1
     labels = [text.get_window_extent() for text in display.ax_[2, 0].get_yticklabels()]
     bars = [bar.get_window_extent() for bar in display.bars_[0]]
     for label, bar in zip(labels, bars, strict=True):
@@ -123,6 +126,8 @@ def test_wrong_arguments(small_digits):
     clf, X, y = small_digits
     with pytest.raises(ValueError, match="`n_images` must be 1 or more, got 0"):
         MisclassifiedDisplay.from_estimator(clf, X, y, n_images=0)
+    with pytest.raises(TypeError, match=r"`n_images` must be an integer, got 2\.5"):
+        MisclassifiedDisplay.from_estimator(clf, X, y, n_images=2.5)
     with pytest.raises(ValueError, match="`method`='x' must be one of"):
         MisclassifiedDisplay.from_estimator(clf, X, y, method="x")
     with pytest.raises(ValueError, match="y has labels that are not among"):

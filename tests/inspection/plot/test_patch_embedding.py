@@ -48,6 +48,15 @@ def test_draws_the_strongest_filters_first(pyplot):
     assert shown.shape == (17, 17)
     assert display.filters_.get_clim() == (-1, 1)
     assert (shown[0, 0], shown[0, 1]) == (-1, 1)
+    # The strongest first, row by row; the gaps between four tiles are empty.
+    np.testing.assert_array_equal(shown[:8, :8], filters[5, :, :, 0] / 6)
+    np.testing.assert_array_equal(shown[9:, 9:], filters[2, :, :, 0] / 3)
+    assert np.isnan(np.ma.filled(shown, np.nan)[8]).all()
+    largest = np.abs(components[0]).max()
+    np.testing.assert_allclose(
+        display.components_.get_array(), components[0, :, :, 0] / largest
+    )
+    assert display.components_.get_cmap().name == "PuOr"
     assert display.ax_[0, 0].get_title() == "4 of 6 filters"
     assert "(100% of the variance)" in display.ax_[0, 1].get_title()
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,20 @@ def test_the_scale_is_as_high_as_the_image(pyplot, grid):
 def test_many_positions_have_few_ticks(pyplot):
     display = PositionSimilarityDisplay(similarities=np.ones((20, 20) * 2)).plot()
     assert len(display.ax_.get_xticks()) == 10
+
+
+@pytest.mark.parametrize("grid", [(12, 16), (16, 12), (30, 30), (2, 40)])
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_numbers_do_not_run_into_each_other(pyplot, grid, layout):
+    figure = pyplot.figure(figsize=(10, 4), layout=layout)
+    ax = figure.subplots(1, 3)[0]
+    display = PositionSimilarityDisplay(similarities=np.ones(grid * 2)).plot(ax=ax)
+    display.figure_.draw_without_rendering()
+    for labels, side in ((ax.get_xticklabels(), 0), (ax.get_yticklabels(), 1)):
+        boxes = [label.get_window_extent().get_points()[:, side] for label in labels]
+        assert boxes
+        for one, other in itertools.pairwise(sorted(boxes, key=lambda box: box[0])):
+            assert one[1] < other[0]
 
 
 def test_one_row_of_patches_is_a_matrix(pyplot):
