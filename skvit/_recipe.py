@@ -13,6 +13,7 @@ from skvit._images import ImageSpec, resolve_patch_size
 _EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 20), (15_000, 18), (40_000, 12))
 _EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
+_BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
 # (from this many values per image on, value): gray thumbnails need less than photos
@@ -135,7 +136,7 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     architecture, recipe = params.architecture, params.recipe
     embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
     max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples)
-    batch_size = _auto(params.batch_size, step_value(_BATCH_SIZE, n_samples))
+    batch_size = _resolve_batch_size(params.batch_size, spec, n_samples)
     updates = max_epochs * math.ceil(n_samples / batch_size)
     optimizer = _auto(params.optimizer, "adamw" if spec.kind == "table" else "muon")
     patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
@@ -166,6 +167,11 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
     )
 
 
+def is_small(spec):
+    """Say whether X holds images so small that they cost little."""
+    return spec.kind == "image" and spec.n_features < _SMALL
+
+
 def averaging_start(total_updates: int) -> int:
     """Return the update from which the weights are averaged."""
     return int((1 - _AVERAGED_SHARE) * total_updates)
@@ -190,9 +196,15 @@ def _resolve_depth(depth, spec, n_samples):
 
 def _resolve_epochs(max_epochs, spec, n_samples):
     """Return the number of epochs: small images and tables gain from more."""
-    is_small = spec.kind == "table" or spec.n_features < _SMALL
-    steps = _EPOCHS_OF_SMALL if is_small else _EPOCHS
+    few = spec.kind == "table" or spec.n_features < _SMALL
+    steps = _EPOCHS_OF_SMALL if few else _EPOCHS
     return _auto(max_epochs, step_value(steps, n_samples))
+
+
+def _resolve_batch_size(batch_size, spec, n_samples):
+    """Return the batch size: a few small images do not keep a processor busy."""
+    steps = _BATCH_SIZE_OF_SMALL if is_small(spec) else _BATCH_SIZE
+    return _auto(batch_size, step_value(steps, n_samples))
 
 
 def _resolve_heads(num_heads, embed_dim):
@@ -253,7 +265,7 @@ def _choose_augment(spec, n_samples):
     """Return the name of a preset: few epochs are best spent on images as they are."""
     if spec.kind != "image" or n_samples < 100:
         return None
-    return "light" if spec.n_features < _SMALL else "shift"
+    return "light" if is_small(spec) else "shift"
 
 
 _PRESETS = {

@@ -232,3 +232,8 @@ def test_auto_makes_a_network_for_any_size(kind):
         config = network_config(resolve(spec, 200), Architecture(), spec, 3)
         assert config.num_patches >= 1
         assert config.embed_dim % config.num_heads == 0
+
+
+def test_small_images_come_in_larger_batches():
+    assert [resolve(GRAY, n).batch_size for n in (999, 1_000)] == [64, 128]
+    assert [resolve(PHOTO, n).batch_size for n in (1_000, 14_999)] == [64, 64]
