@@ -268,12 +268,15 @@ def test_finished_runs_are_not_repeated(tmp_path):
 def test_rows_are_of_size_and_estimator():
     from accuracy import to_rows
 
-    def run(*values):
+    def run(*values, seed=0, device="cpu"):
         names = "images", "name", "accuracy", "seconds"
-        return dict(zip(names, values, strict=True))
+        named = dict(zip(names, values, strict=True))
+        return named | {"seed": seed, "device": device}
 
     runs = [run(50, "ViTClassifier()", 0.9, 8.0), run(5, "SVC", 0.7, 1.0)]
-    runs += [run(5, "LogisticRegression", 0.5, 2.0), run(5, "SVC", 0.9, 3.0)]
+    runs += [run(5, "LogisticRegression", 0.5, 2.0), run(5, "SVC", 0.9, 3.0, seed=1)]
+    # an accelerator adds seeds, but no seconds where there are those of a CPU
+    runs += [run(50, "ViTClassifier()", 0.9, 0.1, device="cuda")]
     assert list(to_rows(runs)) == [
         (5, "LogisticRegression", 1, "0.5000", "", "2.0"),
         (5, "SVC", 2, "0.8000", "0.1414", "2.0"),

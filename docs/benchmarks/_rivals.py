@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from _contest import find_device
 from _networks import make_cnn
 from _peers import make_skorch, require
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -73,7 +74,7 @@ class Network(ClassifierMixin, BaseEstimator):
         self.net_ = make_skorch(
             Varied(module, self.augment, self.seed),
             BATCH_SIZE,
-            "cpu",
+            find_device(),
             max_epochs=EPOCHS,
             lr=RATE,
             optimizer__weight_decay=DECAY,
@@ -104,7 +105,7 @@ class Varied(torch.nn.Module):
         super().__init__()
         self.module = module
         self.augmentation = None if augment is None else Augmentation(**augment)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator(find_device()).manual_seed(seed)
 
     def forward(self, images):
         """Vary images in training only."""
@@ -130,7 +131,7 @@ def make_plain_vit(shape, num_outputs, seed=0):
 
 
 def make_rivals(augment, seed):
-    """Return unfitted estimators by name, the default estimator last.
+    """Return unfitted estimators by name, ours last.
 
     `augment` maps the strengths of the variations that the default estimator uses, for
     the network that is given the same.
@@ -149,4 +150,7 @@ def make_rivals(augment, seed):
         "CNN in skorch": Network(make_cnn, seed=seed),
         "CNN in skorch, our augmentation": Network(make_cnn, augment, seed),
         "ViTClassifier()": ViTClassifier(random_state=seed),
+        'ViTClassifier(augment="photo")': ViTClassifier(
+            augment="photo", random_state=seed
+        ),
     }
