@@ -166,17 +166,19 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         Hears of every epoch.
     """
     options = draft._options()
+    device = resolve_device(draft.device)
     if not run.go_on:
         _begin(draft, samples, options)
     if not run.partial or not run.go_on:
         params = SimpleNamespace(**(draft.get_params(deep=False) | options))
-        draft.recipe_ = resolve_recipe(params, draft.image_spec_, len(samples.images))
+        draft.recipe_ = resolve_recipe(
+            params, draft.image_spec_, len(samples.images), device.type != "cpu"
+        )
     config = network_config(
         draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
     )
     if draft.image_spec_.kind == "image" and draft.patch_size != "auto":
         check_tokens(config.patch_size, config.num_patches, len(samples.images))
-    device = resolve_device(draft.device)
     precision = resolve_precision(draft.precision, device, config)
     module = _make_module(draft, config, device, precision, run)
     if draft.recipe_.whiten and not run.go_on:

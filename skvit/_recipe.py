@@ -14,6 +14,8 @@ _EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 20), (15_000, 18), (40_000, 12
 _EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
+_LARGE = 40_000  # images, from which on an accelerator has time for more
+_EPOCHS_OF_LARGE, _BATCH_SIZE_OF_LARGE, _RATE_FACTOR_OF_LARGE = 50, 512, 1.5
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
 # (from this many values per image on, value): gray thumbnails need less than photos
@@ -110,7 +112,9 @@ class ResolvedRecipe:
         return self.to_frame().to_html()
 
 
-def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
+def resolve_recipe(
+    params, spec: ImageSpec, n_samples: int, accelerated: bool = False
+) -> ResolvedRecipe:
     """Replace every "auto" among an estimator's parameters.
 
     Parameters
@@ -121,6 +125,8 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
         What one image is.
     n_samples : int
         Number of training images.
+    accelerated : bool, default=False
+        Whether the network is trained on another device than a CPU.
 
     Returns
     -------
@@ -133,14 +139,16 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
         If a parameter asks for what the input cannot have.
     """
     is_image = spec.kind == "image"
+    is_large = is_image and accelerated and n_samples >= _LARGE
     architecture, recipe = params.architecture, params.recipe
     embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
-    max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples)
-    batch_size = _resolve_batch_size(params.batch_size, spec, n_samples)
+    max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples, is_large)
+    batch_size = _resolve_batch_size(params.batch_size, spec, n_samples, is_large)
     updates = max_epochs * math.ceil(n_samples / batch_size)
     optimizer = _auto(params.optimizer, "adamw" if spec.kind == "table" else "muon")
     patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
+    rate *= _RATE_FACTOR_OF_LARGE if is_large else 1
     return ResolvedRecipe(
         patch_size=_resolve_patch_size(params.patch_size, spec),
         embed_dim=embed_dim,
@@ -163,7 +171,7 @@ def resolve_recipe(params, spec: ImageSpec, n_samples: int) -> ResolvedRecipe:
             recipe.averaging,
             _AVERAGING_DECAY if updates >= _MIN_UPDATES_TO_AVERAGE else None,
         ),
-        augment=_resolve_augment(params.augment, spec, n_samples),
+        augment=_resolve_augment(params.augment, spec, n_samples, is_large),
     )
 
 
@@ -194,15 +202,19 @@ def _resolve_depth(depth, spec, n_samples):
     return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
 
 
-def _resolve_epochs(max_epochs, spec, n_samples):
+def _resolve_epochs(max_epochs, spec, n_samples, is_large):
     """Return the number of epochs: small images and tables gain from more."""
+    if is_large:
+        return _auto(max_epochs, _EPOCHS_OF_LARGE)
     few = spec.kind == "table" or spec.n_features < _SMALL
     steps = _EPOCHS_OF_SMALL if few else _EPOCHS
     return _auto(max_epochs, step_value(steps, n_samples))
 
 
-def _resolve_batch_size(batch_size, spec, n_samples):
+def _resolve_batch_size(batch_size, spec, n_samples, is_large):
     """Return the batch size: a few small images do not keep a processor busy."""
+    if is_large:
+        return _auto(batch_size, _BATCH_SIZE_OF_LARGE)
     steps = _BATCH_SIZE_OF_SMALL if is_small(spec) else _BATCH_SIZE
     return _auto(batch_size, step_value(steps, n_samples))
 
@@ -247,10 +259,10 @@ def _resolve_patch_size(patch_size, spec):
     return resolve_patch_size(_auto(patch_size, side), spec)
 
 
-def _resolve_augment(augment, spec, n_samples):
+def _resolve_augment(augment, spec, n_samples, is_large):
     """Return strengths of augmentation; only images are ever varied by "auto"."""
     if isinstance(augment, str) and augment == "auto":
-        augment = _choose_augment(spec, n_samples)
+        augment = _choose_augment(spec, n_samples, is_large)
     if augment is None:
         return None
     if spec.kind != "image":
@@ -261,11 +273,11 @@ def _resolve_augment(augment, spec, n_samples):
     return _PRESETS[augment] if isinstance(augment, str) else augment.get_params()
 
 
-def _choose_augment(spec, n_samples):
+def _choose_augment(spec, n_samples, is_large):
     """Return the name of a preset: few epochs are best spent on images as they are."""
     if spec.kind != "image" or n_samples < 100:
         return None
-    return "light" if is_small(spec) else "shift"
+    return "light" if is_small(spec) or is_large else "shift"
 
 
 _PRESETS = {

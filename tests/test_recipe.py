@@ -34,13 +34,15 @@ OPTIONS = {
 }
 
 
-def resolve(spec=GRAY, n=1500, architecture=None, recipe=None, **given):
+def resolve(
+    spec=GRAY, n=1500, architecture=None, recipe=None, accelerated=False, **given
+):
     params = dict.fromkeys([*SETTINGS, "augment"], "auto") | given
     if spec.kind == "sequence":
         params["patch_size"] = "precomputed"
     params["architecture"] = Architecture(**architecture or {})
     params["recipe"] = Recipe(**recipe or {})
-    return resolve_recipe(SimpleNamespace(**params), spec, n)
+    return resolve_recipe(SimpleNamespace(**params), spec, n, accelerated)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -237,3 +239,17 @@ def test_auto_makes_a_network_for_any_size(kind):
 def test_small_images_come_in_larger_batches():
     assert [resolve(GRAY, n).batch_size for n in (999, 1_000)] == [64, 128]
     assert [resolve(PHOTO, n).batch_size for n in (1_000, 14_999)] == [64, 64]
+
+
+def test_large_sets_are_trained_for_longer_on_accelerators():
+    for n in (39_999, 40_000):
+        here, there = resolve(PHOTO, n), resolve(PHOTO, n, accelerated=True)
+        assert (here == there) == (n < 40_000)
+    assert there.max_epochs > here.max_epochs
+    assert there.batch_size > here.batch_size
+    assert there.learning_rate > here.learning_rate
+    assert there.augment == resolve(PHOTO, augment="light").augment
+    given = {"max_epochs": 3, "batch_size": 7, "learning_rate": 0.1, "augment": None}
+    fixed = resolve(PHOTO, 50_000, accelerated=True, **given)
+    assert {name: getattr(fixed, name) for name in given} == given
+    assert resolve(SEQUENCE, 50_000) == resolve(SEQUENCE, 50_000, accelerated=True)
