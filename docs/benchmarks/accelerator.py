@@ -27,10 +27,10 @@ from _turns import ratio, run_alternating
 from speed import training_flops
 
 # As many batches as real sets of such images have, and one network more.
-N_BATCHES = {"A": 100, "B 128": 100, "B 512": 50, "C 128": 100, "C 512": 50}
-N_BATCHES |= {"D": 50, "E": 30, "S/16": 4}
+N_BATCHES = {"A": 40, "B 128": 60, "B 512": 30, "C 128": 60, "C 512": 30}
+N_BATCHES |= {"D": 20, "E": 20, "S/16": 4}
 GPU_SIZES = SIZES | {"S/16": replace(SIZES["E"], batch=256)}
-ROUNDS = 3
+ROUNDS = 2
 SKORCH, LOOP = Target(5.0, 8.0), Target(1.0, 1.2)
 CONTESTS = (
     ("ours", "skorch + timm float32", "loop + timm bfloat16"),
