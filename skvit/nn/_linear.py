@@ -1,6 +1,8 @@
 """Linear maps of tokens, by matrix products or by the convolution that equals them."""
 
+import re
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +12,32 @@ from torch import Tensor, nn
 _MIN_ROWS = 512
 
 
+_CPUINFO = Path("/proc/cpuinfo")
+_LAST_HALF_WIDE_FAMILY = 25  # AMD's up to Zen 4 compute 512 bits in two halves
+
+
+def has_half_rate_products(cpuinfo: str) -> bool:
+    """Say whether matrix products reach half of a CPU's rate, from Linux' cpuinfo.
+
+    On CPUs of other makers than its own, MKL uses registers of 256 bits: half of what
+    there is, except where longer ones are computed in two halves anyway.
+    """
+    facts = dict(re.findall(r"^(vendor_id|cpu family)\s*: (\S+)$", cpuinfo, re.M))
+    if facts.get("vendor_id") != "AuthenticAMD":
+        return False
+    return int(facts.get("cpu family", 0)) > _LAST_HALF_WIDE_FAMILY
+
+
 @cache
 def has_wide_convolutions() -> bool:
-    """Say whether convolutions use the CPU's full width in single precision.
+    """Say whether convolutions are faster than products in single precision.
 
-    oneDNN, which convolves, does wherever there is AVX-512. MKL, which multiplies
-    matrices, reaches only half of its rate on CPUs of other makers than its own.
+    oneDNN, which convolves, uses the full width of AVX-512.
     """
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return wide and torch.backends.mkldnn.is_available()
+    if not (wide and torch.backends.mkldnn.is_available() and _CPUINFO.exists()):
+        return False
+    return has_half_rate_products(_CPUINFO.read_text(encoding="ascii", errors="ignore"))
 
 
 def is_convolution_faster(tokens: Tensor) -> bool:

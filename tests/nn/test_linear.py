@@ -3,7 +3,12 @@ import torch
 from torch import nn
 
 from skvit.nn import _linear as module_under_test
-from skvit.nn._linear import TokenLinear, convolve_tokens, is_convolution_faster
+from skvit.nn._linear import (
+    TokenLinear,
+    convolve_tokens,
+    has_half_rate_products,
+    is_convolution_faster,
+)
 
 SHAPES = [(2, 300, 5, 7), (64, 17, 8, 24), (600, 1, 3, 1)]
 
@@ -76,13 +81,41 @@ def test_reduced_precision_is_multiplied():
         assert not is_convolution_faster(torch.zeros(32, 16, 4))
 
 
+def cpuinfo(vendor, family):
+    """Two processors as Linux describes them."""
+    one = f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\n"
+    return f"{one}model\t\t: 1\n\n{one}"
+
+
 @pytest.mark.parametrize(
-    ("capability", "available", "expected"),
-    [("AVX512", True, True), ("AVX512", False, False), ("AVX2", True, False)],
+    ("vendor", "family", "expected"),
+    [
+        ("AuthenticAMD", 25, False),
+        ("AuthenticAMD", 26, True),
+        ("GenuineIntel", 6, False),
+    ],
+)
+def test_products_are_slow_on_wide_processors_of_other_makers(vendor, family, expected):
+    assert has_half_rate_products(cpuinfo(vendor, family)) is expected
+    assert not has_half_rate_products("Processor: ARM")
+
+
+@pytest.mark.parametrize(
+    ("capability", "available", "present", "expected"),
+    [
+        ("AVX512", True, True, True),
+        ("AVX512", True, False, False),
+        ("AVX512", False, True, False),
+        ("AVX2", True, True, False),
+    ],
 )
 def test_width_is_that_of_the_cpu_and_of_the_library(
-    monkeypatch, capability, available, expected
+    monkeypatch, tmp_path, capability, available, present, expected
 ):
+    path = tmp_path / "cpuinfo"
+    if present:
+        path.write_text(cpuinfo("AuthenticAMD", 26))
+    monkeypatch.setattr(module_under_test, "_CPUINFO", path)
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: available)
     module_under_test.has_wide_convolutions.cache_clear()
