@@ -96,7 +96,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     architecture : Architecture or None, default=None
         Further switches of the network.
     max_epochs : int or "auto", default="auto"
-        Passes over the training images. "auto" follows a budget of updates.
+        Passes over the training images. "auto" follows a budget of updates, which is
+        larger on an accelerator from 40,000 images on.
     batch_size : int or "auto", default="auto"
         Images per update.
     optimizer : {"auto", "adamw", "muon", "sgd"}, default="auto"
@@ -110,7 +111,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         How training images are varied. "shift" and "light" keep labels for letters and
         digits too: small shifts alone, or with small rotations and changes of size and
         erased rectangles. "photo" adds mirroring, colour and operations on values.
-        "auto" is "light" for 100 small images or more and "shift" for large ones.
+        "auto" is "light" for 100 small images or more and "shift" for large ones, but
+        for the 40,000 or more that train longer on an accelerator.
         Tables and precomputed patches are never varied.
     recipe : Recipe or None, default=None
         Further settings of training.

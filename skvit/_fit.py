@@ -89,7 +89,7 @@ def network_config(recipe, architecture, spec, n_outputs):
         attn_drop_rate=architecture.attn_drop_rate,
         drop_path_rate=recipe.drop_path_rate,
         patch_drop_rate=architecture.patch_drop_rate,
-        stem_width=architecture.stem_width,
+        stem_width=recipe.stem_width,
         stem_convs=architecture.stem_convs,
         norm_after_pool=architecture.norm_after_pool,
         patch_norm_before=architecture.patch_norm in {"before", "both"},

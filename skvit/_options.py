@@ -41,8 +41,9 @@ class Architecture(OptionGroup):
         as a convolution, a stem of two overlapping convolutions, or shifted patch
         tokenization. "auto" takes "overlap" for images and "linear" for tables.
         Precomputed patches are always mapped linearly.
-    stem_width : int, default=64
-        Channels between the two convolutions of "overlap".
+    stem_width : int or "auto", default="auto"
+        Channels between the two convolutions of "overlap". "auto" is 32, and 16 for
+        images of 160 pixels or more, so that most of the work is left to attention.
     stem_convs : {1, 2}, default=2
         Number of convolutions of "overlap".
     whiten : bool or "auto", default="auto"
@@ -110,7 +111,10 @@ class Architecture(OptionGroup):
 
     _parameter_constraints: dict = {
         "patch_embed": [StrOptions({"auto", "linear", "conv", "overlap", "shifted"})],
-        "stem_width": [Interval(Integral, 1, None, closed="left")],
+        "stem_width": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "stem_convs": [Options(Integral, {1, 2})],
         "whiten": ["boolean", StrOptions({"auto"})],
         "patch_norm": [StrOptions({"none", "before", "after", "both"})],
@@ -136,7 +140,7 @@ class Architecture(OptionGroup):
         self,
         *,
         patch_embed="auto",
-        stem_width=64,
+        stem_width="auto",
         stem_convs=2,
         whiten="auto",
         patch_norm="none",

@@ -24,6 +24,7 @@ _SMALL = 700  # values per image, below which images are small
 _DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
+_STEM_WIDTH = ((0, 32), (160, 16))
 
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
@@ -54,6 +55,8 @@ class ResolvedRecipe:
         Width of the feed-forward layers over that of the tokens.
     patch_embed, pos_embed, pool, init : str
         Forms of the network's parts.
+    stem_width : int
+        Channels between the stem's convolutions, where there is a stem.
     whiten : bool
         Whether the stem's first filters come from the images.
     drop_path_rate : float
@@ -81,6 +84,7 @@ class ResolvedRecipe:
     pos_embed: str
     pool: str
     init: str
+    stem_width: int
     whiten: bool
     drop_path_rate: float
     max_epochs: int
@@ -159,6 +163,10 @@ def resolve_recipe(
         pos_embed=_auto(params.pos_embed, "learned"),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
+        stem_width=_auto(
+            architecture.stem_width,
+            step_value(_STEM_WIDTH, min(spec.height, spec.width)),
+        ),
         whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
         max_epochs=max_epochs,

@@ -12,7 +12,7 @@ CASES = {
     Architecture: {
         "patch_embed": (["auto", "linear", "conv", "overlap", "shifted"], ["con", 1]),
         "patch_norm": (["none", "before", "after", "both"], [None, "all"]),
-        "stem_width": ([1, 32], [0, 2.5]),
+        "stem_width": (["auto", 1, 32], [0, 2.5]),
         "stem_convs": ([1, 2], [0, 3]),
         "whiten": (["auto", True, False], ["yes", None]),
         "class_token": ([None, True, False], ["yes"]),

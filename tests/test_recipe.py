@@ -3,10 +3,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from skvit import Architecture, Augment, Recipe
+from skvit._fit import network_config
 from skvit._images import ImageSpec
 from skvit._recipe import averaging_start, resolve_recipe, step_value
+from skvit.nn import VisionTransformer
 
 GRAY = ImageSpec(8, 8, 1)
 PHOTO = ImageSpec(32, 32, 3)
@@ -29,7 +34,8 @@ SETTINGS = {
     "weight_decay": 0.01,
 }
 OPTIONS = {
-    "architecture": {"patch_embed": "conv", "init": "jax", "whiten": False},
+    "architecture": {"patch_embed": "conv", "init": "jax", "whiten": False}
+    | {"stem_width": 5},
     "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
 }
 
@@ -253,3 +259,23 @@ def test_large_sets_are_trained_for_longer_on_accelerators():
     fixed = resolve(PHOTO, 50_000, accelerated=True, **given)
     assert {name: getattr(fixed, name) for name in given} == given
     assert resolve(SEQUENCE, 50_000) == resolve(SEQUENCE, 50_000, accelerated=True)
+
+
+@pytest.mark.parametrize("side", [8, 16, 28, 32, 48, 64, 96, 128, 160, 224])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_less_than_half_of_the_work_comes_before_attention(side, channels):
+    spec = ImageSpec(side, side, channels)
+    config = network_config(resolve(spec), Architecture(), spec, 10)
+    with torch.device("meta"):
+        network = VisionTransformer(config)
+        image = torch.zeros(1, channels, side, side)
+        work = []
+        for call in (network.patch_embed, network.forward_features):
+            with (
+                FlopCounterMode(display=False) as counter,
+                sdpa_kernel(SDPBackend.MATH),
+            ):
+                call(image)
+            work.append(counter.get_total_flops())
+    assert sum(isinstance(m, torch.nn.Conv2d) for m in network.modules()) == 2
+    assert 0 < work[0] < 0.5 * work[1]
