@@ -10,8 +10,11 @@ from skvit._images import ImageSpec, resolve_patch_size
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
-_EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 20), (15_000, 18), (40_000, 12))
+_EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 28), (4_000, 20))
+_EPOCHS += ((15_000, 18), (40_000, 12))
 _EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
+_EPOCHS_OF_WIDE = ((0, 40), (100, 80), (300, 40), (4_000, 30), (15_000, 20))
+_EPOCHS_OF_WIDE += ((40_000, 14),)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
 _LARGE = 40_000  # images, from which on an accelerator has time for more
@@ -21,6 +24,7 @@ _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
 # (from this many values per image on, value): gray thumbnails need less than photos
 _WIDTH = ((0, 64), (2_000, 128))
 _SMALL = 700  # values per image, below which images are small
+_WIDE = 48  # pixels, from which patches of 8 make an image cheap for its size
 _DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
@@ -211,11 +215,14 @@ def _resolve_depth(depth, spec, n_samples):
 
 
 def _resolve_epochs(max_epochs, spec, n_samples, is_large):
-    """Return the number of epochs: small images and tables gain from more."""
+    """Return the number of epochs: more where one costs little for what it shows."""
     if is_large:
         return _auto(max_epochs, _EPOCHS_OF_LARGE)
-    few = spec.kind == "table" or spec.n_features < _SMALL
-    steps = _EPOCHS_OF_SMALL if few else _EPOCHS
+    steps = _EPOCHS
+    if spec.kind == "table" or spec.n_features < _SMALL:
+        steps = _EPOCHS_OF_SMALL
+    elif spec.kind == "image" and min(spec.height, spec.width) >= _WIDE:
+        steps = _EPOCHS_OF_WIDE
     return _auto(max_epochs, step_value(steps, n_samples))
 
 

@@ -50,7 +50,7 @@ def test_early_stopping_restores_the_best_weights(make_tiny, few_digits):
         n_iter_no_change=2,
         tol=0.0,
         optimizer="adamw",
-        learning_rate=0.05,
+        learning_rate=0.1,
     ).fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
     scores = clf.validation_scores_
     assert clf.n_epochs_ == len(scores) < 60

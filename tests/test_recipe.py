@@ -279,3 +279,10 @@ def test_less_than_half_of_the_work_comes_before_attention(side, channels):
             work.append(counter.get_total_flops())
     assert sum(isinstance(m, torch.nn.Conv2d) for m in network.modules()) == 2
     assert 0 < work[0] < 0.5 * work[1]
+
+
+@pytest.mark.parametrize("n", [1_000, 3_999, 4_000, 14_999, 15_000, 50_000])
+def test_images_of_48_pixels_take_more_epochs(n):
+    narrow, wide = (resolve(ImageSpec(side, 96, 3), n) for side in (47, 48))
+    assert wide.max_epochs > narrow.max_epochs
+    assert wide.patch_size == (8, 8)

@@ -32,6 +32,8 @@ CHOICES = {
     'pos_embed="none"': {"pos_embed": "none"},
     'pos_embed="rope"': {"pos_embed": "rope"},
     "depth=2": {"depth": 2},
+    "stem_width=64": {"architecture": Architecture(stem_width=64)},
+    "embed_dim=96": {"embed_dim": 96},
     "half of the patches dropped": {"architecture": Architecture(patch_drop_rate=0.5)},
     "augment=None": {"augment": None},
     'augment="light"': {"augment": "light"},

@@ -33,7 +33,8 @@ class Graph:
         self._inputs = [None if x is None else x.clone() for x in arguments]
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(generator)
-        with torch.cuda.graph(self._graph):
+        # other threads, which may train on the same device, go on meanwhile
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = function(*self._inputs)
 
     def __call__(self, *arguments: Tensor | None) -> Tensor:
