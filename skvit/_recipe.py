@@ -10,11 +10,15 @@ from skvit._images import ImageSpec, resolve_patch_size
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
-_EPOCHS = ((0, 40), (100, 80), (300, 40), (1_000, 28), (4_000, 20))
-_EPOCHS += ((15_000, 18), (40_000, 12))
+_EPOCHS = (
+    *((0, 40), (100, 80), (300, 40)),
+    *((1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)),
+)
 _EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
-_EPOCHS_OF_WIDE = ((0, 40), (100, 80), (300, 40), (4_000, 30), (15_000, 20))
-_EPOCHS_OF_WIDE += ((40_000, 14),)
+_EPOCHS_OF_WIDE = (
+    *((0, 40), (100, 80), (300, 40)),
+    *((4_000, 30), (15_000, 20), (40_000, 14)),
+)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
 _LARGE = 40_000  # images, from which on an accelerator has time for more
