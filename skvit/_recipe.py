@@ -10,15 +10,10 @@ from skvit._images import ImageSpec, resolve_patch_size
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
-_EPOCHS = (
-    *((0, 40), (100, 80), (300, 40)),
-    *((1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)),
-)
+_FEW = (0, 40), (100, 80), (300, 40)
+_EPOCHS = *_FEW, (1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)
 _EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
-_EPOCHS_OF_WIDE = (
-    *((0, 40), (100, 80), (300, 40)),
-    *((4_000, 30), (15_000, 20), (40_000, 14)),
-)
+_EPOCHS_OF_WIDE = *_FEW, (4_000, 30), (15_000, 20), (40_000, 14)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
 _LARGE = 40_000  # images, from which on an accelerator has time for more
@@ -222,12 +217,15 @@ def _resolve_epochs(max_epochs, spec, n_samples, is_large):
     """Return the number of epochs: more where one costs little for what it shows."""
     if is_large:
         return _auto(max_epochs, _EPOCHS_OF_LARGE)
-    steps = _EPOCHS
+    return _auto(max_epochs, step_value(_epoch_steps(spec), n_samples))
+
+
+def _epoch_steps(spec):
+    """Return numbers of epochs by numbers of images of a kind."""
     if spec.kind == "table" or spec.n_features < _SMALL:
-        steps = _EPOCHS_OF_SMALL
-    elif spec.kind == "image" and min(spec.height, spec.width) >= _WIDE:
-        steps = _EPOCHS_OF_WIDE
-    return _auto(max_epochs, step_value(steps, n_samples))
+        return _EPOCHS_OF_SMALL
+    is_wide = spec.kind == "image" and min(spec.height, spec.width) >= _WIDE
+    return _EPOCHS_OF_WIDE if is_wide else _EPOCHS
 
 
 def _resolve_batch_size(batch_size, spec, n_samples, is_large):
