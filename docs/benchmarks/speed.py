@@ -10,9 +10,10 @@ is accelerator.py. Without --page the tables are printed.
 """
 
 import argparse
-import time
+import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -254,16 +255,35 @@ def shorten(size):
     return replace(size, n_batches=n_batches, rounds=1)
 
 
-def measure(names, quick=False):
-    """Yield the name of each section of the page, and its text."""
-    sizes = {name: shorten(SIZES[name]) if quick else SIZES[name] for name in names}
-    training, prediction = {}, {}
-    for name, size in sizes.items():
-        start = time.perf_counter()
-        training[name] = measure_training(size)
-        prediction[name] = measure_prediction(size, size.rounds)
-        seconds = time.perf_counter() - start
-        print(f"{name}: {seconds:.0f} s, {training[name]}", flush=True)
+def measure_one(name, quick):
+    """Return the columns of a configuration in the tables."""
+    size = shorten(SIZES[name]) if quick else SIZES[name]
+    training = measure_training(size)
+    prediction = measure_prediction(size, size.rounds)
+    return {"name": name, "training": training, "prediction": prediction}
+
+
+def measure(names, quick=False, log=None):
+    """Yield the name of each section of the page, and its text.
+
+    What the file `log` holds, one JSON object to a line, is not measured again.
+    """
+    log = Path(log) if log else None
+    known = log and log.exists()
+    lines = log.read_text(encoding="utf-8").splitlines() if known else []
+    columns = {column["name"]: column for column in map(json.loads, lines)}
+    for name in names:
+        if name not in columns:
+            columns[name] = measure_one(name, quick)
+            line = json.dumps(columns[name], default=float)
+            print(line, flush=True)
+            if log:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+    training, prediction = (
+        {name: columns[name][table] for name in names}
+        for table in ("training", "prediction")
+    )
     yield "training", training_table(training)
     yield "machine", machine_table(training)
     yield "prediction", prediction_table(prediction)
@@ -278,13 +298,14 @@ def parse(arguments=None):
         "--configurations", nargs="+", choices=SIZES, default=list(SIZES)
     )
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--log", help="file of finished configurations, to go on from")
     return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     """Measure, print, and write the page."""
     asked = parse(arguments)
-    sections = dict(measure(asked.configurations, asked.quick))
+    sections = dict(measure(asked.configurations, asked.quick, asked.log))
     for text in sections.values():
         print(text, end="\n\n")
     if asked.page:
