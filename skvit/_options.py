@@ -42,8 +42,9 @@ class Architecture(OptionGroup):
         tokenization. "auto" takes "overlap" for images and "linear" for tables.
         Precomputed patches are always mapped linearly.
     stem_width : int or "auto", default="auto"
-        Channels between the two convolutions of "overlap". "auto" is 32, and 16 for
-        images of 160 pixels or more, so that most of the work is left to attention.
+        Channels between the two convolutions of "overlap". "auto" is 32, but 64 for
+        images of fewer than 700 values and 16 for images of 160 pixels or more: most of
+        the work is left to attention.
     stem_convs : {1, 2}, default=2
         Number of convolutions of "overlap".
     whiten : bool or "auto", default="auto"

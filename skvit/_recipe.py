@@ -27,7 +27,7 @@ _WIDE = 48  # pixels, from which patches of 8 make an image cheap for its size
 _DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
-_STEM_WIDTH = ((0, 32), (160, 16))
+_STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
@@ -166,10 +166,7 @@ def resolve_recipe(
         pos_embed=_auto(params.pos_embed, "learned"),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
-        stem_width=_auto(
-            architecture.stem_width,
-            step_value(_STEM_WIDTH, min(spec.height, spec.width)),
-        ),
+        stem_width=_resolve_stem_width(architecture.stem_width, spec),
         whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
         max_epochs=max_epochs,
@@ -254,6 +251,12 @@ def _resolve_patch_embed(patch_embed, spec):
             )
         return "sequence"
     return _auto(patch_embed, "overlap" if spec.kind == "image" else "linear")
+
+
+def _resolve_stem_width(stem_width, spec):
+    """Return the stem's channels, which leave most of the work to attention."""
+    width = step_value(_STEM_WIDTH, min(spec.height, spec.width))
+    return _auto(stem_width, _STEM_WIDTH_OF_SMALL if is_small(spec) else width)
 
 
 def _resolve_whiten(whiten, patch_embed):
