@@ -16,7 +16,7 @@ def test_filters_are_those_that_see_the_pixels(make_classifier, patch_embed):
     filters = read_filters(clf._config, clf._weights)
     if patch_embed == "overlap":
         kernel = clf._weights["patch_embed.stages.0.weight"]
-        assert filters.shape == (32, 3, 3, 3)
+        assert filters.shape == (64, 3, 3, 3)
     else:
         kernel = clf._weights["patch_embed.weight"]
         if patch_embed != "conv":
