@@ -101,9 +101,13 @@ class Optimizers:
 
     def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
         self.all = list(optimizers)
-        self._groups = [group for one in self.all for group in one.param_groups]
         self._base_rates = [float(group["lr"]) for group in self._groups]
         self._factor = 1.0
+
+    @property
+    def _groups(self) -> list[dict]:
+        """Present groups of parameters; loading a state puts others in their place."""
+        return [group for one in self.all for group in one.param_groups]
 
     @property
     def learning_rate(self) -> float:

@@ -161,3 +161,20 @@ def test_states_go_on_where_they_ended(make_module):
     run(gradients[2:], run(gradients[:2]))
     for name, value in module.state_dict().items():
         assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
+def test_rates_reach_optimizers_that_go_on(make_module, name):
+    module = make_module()
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    first, second = (
+        Optimizers(make_optimizers(module, name, 0.5, 0.1).values()) for _ in range(2)
+    )
+    for optimizer in first.all:
+        optimizer.step()
+    second.load_states(first.states())
+    second.set_factor(0.25)
+    rates = [g["lr"] for one in second.all for g in one.param_groups]
+    assert set(rates) == {0.125}
+    assert second.learning_rate == 0.125
