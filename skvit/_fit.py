@@ -75,6 +75,7 @@ def network_config(recipe, architecture, spec, n_outputs):
         patch_embed=recipe.patch_embed,
         sequence_shape=(spec.height, spec.width) if is_sequence else None,
         pos_embed=recipe.pos_embed,
+        pos_bias=recipe.pos_bias,
         pos_embed_token=architecture.pos_embed_token,
         pool=recipe.pool,
         class_token=architecture.class_token,

@@ -55,6 +55,10 @@ class Architecture(OptionGroup):
         Layer normalisation before or after the projection of the patches.
     class_token : bool or None, default=None
         Whether there is a class token; None for one only where `pool` is "token".
+    pos_bias : {"auto", "gaussian", "none"}, default="auto"
+        "gaussian" lets each head look first at one neighbour of a patch, as a
+        convolution does, by a learned bias of the scores [4]_. "auto" takes it for
+        images.
     pos_embed_token : bool, default=True
         Whether the class token has a position of its own.
     num_register_tokens : int, default=0
@@ -101,6 +105,8 @@ class Architecture(OptionGroup):
        Datasets", arXiv:2112.13492.
     .. [3] K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
        arXiv:2404.00498.
+    .. [4] J.-B. Cordonnier, A. Loukas, M. Jaggi, "On the Relationship between
+       Self-Attention and Convolutional Layers", arXiv:1911.03584.
 
     Examples
     --------
@@ -120,6 +126,7 @@ class Architecture(OptionGroup):
         "whiten": ["boolean", StrOptions({"auto"})],
         "patch_norm": [StrOptions({"none", "before", "after", "both"})],
         "class_token": ["boolean", None],
+        "pos_bias": [StrOptions({"auto", "gaussian", "none"})],
         "pos_embed_token": ["boolean"],
         "num_register_tokens": [Interval(Integral, 0, None, closed="left")],
         "qkv_bias": ["boolean"],
@@ -146,6 +153,7 @@ class Architecture(OptionGroup):
         whiten="auto",
         patch_norm="none",
         class_token=None,
+        pos_bias="auto",
         pos_embed_token=True,
         num_register_tokens=0,
         qkv_bias=True,
@@ -168,6 +176,7 @@ class Architecture(OptionGroup):
         self.whiten = whiten
         self.patch_norm = patch_norm
         self.class_token = class_token
+        self.pos_bias = pos_bias
         self.pos_embed_token = pos_embed_token
         self.num_register_tokens = num_register_tokens
         self.qkv_bias = qkv_bias

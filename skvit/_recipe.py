@@ -20,9 +20,9 @@ _LARGE = 40_000  # images, from which on an accelerator has time for more
 _EPOCHS_OF_LARGE, _BATCH_SIZE_OF_LARGE, _RATE_FACTOR_OF_LARGE = 50, 512, 1.5
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
-# (from this many values per image on, value): gray thumbnails need less than photos
-_WIDTH = ((0, 64), (2_000, 128))
 _SMALL = 700  # values per image, below which images are small
+# (from this many values per image on, value)
+_WIDTH = ((0, 64), (_SMALL, 128))
 _WIDE = 48  # pixels, from which patches of 8 make an image cheap for its size
 _DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
@@ -31,6 +31,8 @@ _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
+# Each first looks at another place; narrower heads than that tell little apart.
+_HEADS_OF_IMAGES, _LEAST_HEAD_DIM = 8, 8
 _RATE_AT_WIDTH_64 = 3e-3
 _MIN_UPDATES_TO_AVERAGE = 500
 _AVERAGED_SHARE = 0.1  # of the updates, at the end
@@ -56,7 +58,7 @@ class ResolvedRecipe:
         Size of the encoder.
     mlp_ratio : float
         Width of the feed-forward layers over that of the tokens.
-    patch_embed, pos_embed, pool, init : str
+    patch_embed, pos_embed, pos_bias, pool, init : str
         Forms of the network's parts.
     stem_width : int
         Channels between the stem's convolutions, where there is a stem.
@@ -85,6 +87,7 @@ class ResolvedRecipe:
     mlp_ratio: float
     patch_embed: str
     pos_embed: str
+    pos_bias: str
     pool: str
     init: str
     stem_width: int
@@ -160,10 +163,11 @@ def resolve_recipe(
         patch_size=_resolve_patch_size(params.patch_size, spec),
         embed_dim=embed_dim,
         depth=_resolve_depth(params.depth, spec, n_samples),
-        num_heads=_resolve_heads(params.num_heads, embed_dim),
+        num_heads=_resolve_heads(params.num_heads, spec, embed_dim),
         mlp_ratio=_auto(params.mlp_ratio, 2.0),
         patch_embed=patch_embed,
         pos_embed=_auto(params.pos_embed, "learned"),
+        pos_bias=_auto(architecture.pos_bias, "gaussian" if is_image else "none"),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
         stem_width=_resolve_stem_width(architecture.stem_width, spec),
@@ -233,10 +237,16 @@ def _resolve_batch_size(batch_size, spec, n_samples, is_large):
     return _auto(batch_size, step_value(steps, n_samples))
 
 
-def _resolve_heads(num_heads, embed_dim):
-    """Return the number of heads whose width comes closest to 32."""
+def _resolve_heads(num_heads, spec, embed_dim):
+    """Return the number of heads, each as near to 32 wide as can be.
+
+    Images have eight or more, as long as that leaves each 8 wide.
+    """
+    wanted = embed_dim / _HEAD_DIM
+    if spec.kind == "image":
+        wanted = max(wanted, min(_HEADS_OF_IMAGES, embed_dim / _LEAST_HEAD_DIM))
     divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
-    closest = min(divisors, key=lambda n: abs(math.log(embed_dim / n / _HEAD_DIM)))
+    closest = min(divisors, key=lambda n: abs(math.log(n / wanted)))
     return _auto(num_heads, closest)
 
 

@@ -97,6 +97,7 @@ def test_network_of_a_sequence(resolved):
         ("norm_after_pool", False),
         ("stem_width", 16),
         ("stem_convs", 1),
+        ("pos_bias", "none"),
         ("pos_embed_token", False),
         ("qkv_bias", False),
         ("locality", True),
@@ -146,7 +147,9 @@ def test_plan_of_a_partial_fit(resolved):
 @pytest.mark.parametrize("pool", ["mean", "token", "map"])
 def test_patches_cut_before_or_inside(make_tiny, few_digits, patch_size, pool):
     X, y = few_digits
-    architecture = Architecture(patch_embed="linear", patch_norm="both")
+    architecture = Architecture(
+        patch_embed="linear", patch_norm="both", pos_bias="none"
+    )
     settings = EXPLICIT | {"architecture": architecture, "pool": pool}
     inside = make_tiny(patch_size=patch_size, **settings)
     before = make_pipeline(

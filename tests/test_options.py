@@ -17,6 +17,7 @@ CASES = {
         "whiten": (["auto", True, False], ["yes", None]),
         "class_token": ([None, True, False], ["yes"]),
         "norm_after_pool": ([None, True, False], ["yes"]),
+        "pos_bias": (["auto", "gaussian", "none"], ["relative", None]),
         "pos_embed_token": ([True, False], ["yes", None]),
         "num_register_tokens": ([0, 4], [-1, 1.0]),
         "qkv_bias": ([True, False], ["no"]),

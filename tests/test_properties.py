@@ -208,6 +208,7 @@ PARAMETERS = {  # right values, and wrong ones
             Architecture(patch_embed="linear", qk_norm=True, head_hidden=4),
             Architecture(patch_embed="overlap", num_register_tokens=2),
             Architecture(locality=True, layer_scale=0.1, activation="swiglu"),
+            Architecture(pos_bias="none", patch_drop_rate=0.5),
             Architecture(drop_rate=0.5, attn_drop_rate=0.5, patch_drop_rate=0.5),
         ],
         [Architecture(init="zeros")],

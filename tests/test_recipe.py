@@ -35,7 +35,7 @@ SETTINGS = {
 }
 OPTIONS = {
     "architecture": {"patch_embed": "conv", "init": "jax", "whiten": False}
-    | {"stem_width": 5},
+    | {"stem_width": 5, "pos_bias": "none"},
     "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
 }
 
@@ -141,13 +141,26 @@ def test_explicit_patch_of_a_table_is_one_pixel_high():
 
 @pytest.mark.parametrize("embed_dim", [1, 7, 48, 64, 65, 96, 128, 192])
 def test_heads_divide_the_width_into_about_32(embed_dim):
-    heads = resolve(embed_dim=embed_dim).num_heads
+    heads = resolve(TABLE, embed_dim=embed_dim).num_heads
     distance = {
         n: abs(np.log(embed_dim / n / 32))
         for n in range(1, embed_dim + 1)
         if embed_dim % n == 0
     }
     assert distance[heads] == min(distance.values())
+
+
+@pytest.mark.parametrize(
+    ("embed_dim", "heads"), [(8, 1), (16, 2), (64, 8), (128, 8), (192, 8), (512, 16)]
+)
+def test_images_have_eight_heads_if_their_width_allows_it(embed_dim, heads):
+    assert resolve(PHOTO, embed_dim=embed_dim).num_heads == heads
+
+
+@pytest.mark.parametrize("spec", [GRAY, PHOTO, SEQUENCE, TABLE])
+def test_only_heads_of_images_look_at_neighbours_first(spec):
+    is_image = spec in (GRAY, PHOTO)
+    assert resolve(spec).pos_bias == ("gaussian" if is_image else "none")
 
 
 def test_rate_falls_with_the_width_and_fits_the_optimizer():

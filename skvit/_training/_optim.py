@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from skvit._training._muon import Muon
 
-# Tables of vectors that stand among the tokens or are added to them: shrinking them
-# towards zero has no regularising meaning.
-_NO_DECAY = ("prefix.", "pos_embed.")
+# Tables of what stands among the tokens or is added to them or to scores: shrinking
+# them towards zero has no regularising meaning.
+_NO_DECAY = "prefix.", "pos_embed.", ".pos_bias."
 _MUON_MOMENTUM = 0.95
 
 
@@ -23,7 +23,7 @@ def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        spared = parameter.ndim < 2 or name.startswith(_NO_DECAY)
+        spared = parameter.ndim < 2 or any(part in name for part in _NO_DECAY)
         (spare if spared else decay).append(parameter)
     return decay, spare
 

@@ -8,6 +8,7 @@ from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_dropout
 from skvit.nn._init import Part, init_linear, init_mimetic
 from skvit.nn._linear import TokenLinear
+from skvit.nn._places import UNKNOWN, Places, make_bias
 from skvit.nn._pos_embed import rotate
 from skvit.nn._record import Record
 
@@ -22,11 +23,15 @@ def attention_scores(
 ) -> Tensor:
     """Return how well each query fits each key, (..., queries, keys).
 
-    `mask` is true where a query may look at a key; elsewhere the score is minus
-    infinity.
+    `mask` is true where a query may look at a key, and elsewhere the score is minus
+    infinity; or it is added to the scores.
     """
     scores = (q * scale) @ k.transpose(-2, -1)
-    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+    if mask is None:
+        return scores
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, float("-inf"))
+    return scores + mask.to(scores.dtype)
 
 
 def attention_weights(
@@ -43,7 +48,7 @@ def attention_weights(
     scale : float, default=None
         Factor of the scores; `None` is 1 / sqrt(head_dim).
     mask : Tensor of shape (queries, keys), default=None
-        True where a query may look at a key.
+        True where a query may look at a key, or numbers that are added to the scores.
 
     Returns
     -------
@@ -66,13 +71,14 @@ def is_explicit_faster(num_tokens: int, device_type: str, num_bytes: int) -> boo
     return device_type == "cpu" and num_tokens <= _EXPLICIT_MAX_TOKENS[num_bytes]
 
 
-def _no_mask(tokens: Tensor) -> None:
-    return None
+def _hide_itself(heads: Tensor, bias: Tensor | None) -> Tensor:
+    """Return a mask by which no token looks at itself, with the bias if there is any.
 
-
-def _mask_diagonal(tokens: Tensor) -> Tensor:
-    T = tokens.shape[-2]
-    return ~torch.eye(T, dtype=torch.bool, device=tokens.device)
+    `heads` is (..., tokens, head_dim), the bias (..., tokens, tokens).
+    """
+    T = heads.shape[-2]
+    same = torch.eye(T, dtype=torch.bool, device=heads.device)
+    return ~same if bias is None else bias.masked_fill(same, float("-inf"))
 
 
 class HeadTemperature(Part):
@@ -102,7 +108,8 @@ class Attention(Part):
         self.num_heads = config.num_heads
         self.init = config.init
         self.scale = 1.0 if config.locality else head_dim**-0.5
-        self.make_mask = _mask_diagonal if config.locality else _no_mask
+        self.locality = config.locality
+        self.pos_bias = make_bias(config)
         self.qkv = TokenLinear(width, 3 * width, bias=config.qkv_bias)
         self.q_norm, self.k_norm = (
             nn.LayerNorm(head_dim, config.norm_eps) if config.qk_norm else nn.Identity()
@@ -127,22 +134,30 @@ class Attention(Part):
     def forward(
         self,
         tokens: Tensor,
-        rotation: Tensor | None = None,
+        places: Places = UNKNOWN,
         record: Record | None = None,
     ) -> Tensor:
         """Let tokens look at each other: (batch, tokens, embed_dim), and so back."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, head_dim) each
-        q = self.temperature(rotate(self.q_norm(q), rotation))
-        k = rotate(self.k_norm(k), rotation)
+        q = self.temperature(rotate(self.q_norm(q), places.rotation))
+        k = rotate(self.k_norm(k), places.rotation)
         if record is not None:
             record.keep_under(f"{self.name}/", q=q, k=k, v=v)
-        mixed = self.mix(q, k, v, record)  # (B, heads, T, head_dim)
+        bias = self.pos_bias(places.relative)
+        mask = _hide_itself(q, bias) if self.locality else bias
+        mixed = self.mix(q, k, v, mask, record)  # (B, heads, T, head_dim)
         return self.drop(self.proj(mixed.transpose(1, 2).flatten(2)))
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, record: Record | None) -> Tensor:
+    def mix(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        record: Record | None,
+    ) -> Tensor:
         """Return each query's weighted sum of the values, on the path that fits."""
-        mask = self.make_mask(q)
         is_asked_for = record is not None and record.wants(
             f"{self.name}/scores", f"{self.name}/attention"
         )

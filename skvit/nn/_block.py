@@ -9,6 +9,7 @@ from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_drop_path, make_dropout
 from skvit.nn._init import Part, fill_normal, init_linear
 from skvit.nn._linear import TokenLinear
+from skvit.nn._places import UNKNOWN, Places
 from skvit.nn._record import Record
 
 
@@ -104,20 +105,18 @@ class Block(nn.Module):
         self.drop_path2 = make_drop_path(skip_rate)
 
     def forward(
-        self, x: Tensor, rotation: Tensor | None = None, record: Record | None = None
+        self, x: Tensor, places: Places = UNKNOWN, record: Record | None = None
     ) -> Tensor:
         """Transform tokens, (batch, tokens, embed_dim)."""
-        x = middle = x + self.attend(self.norm1(x), rotation, record)
+        x = middle = x + self.attend(self.norm1(x), places, record)
         x = x + self.feed_forward(self.norm2(x))
         if record is not None:
             record.keep_under(f"{self.name}/", after_attention=middle, after_mlp=x)
         return x
 
-    def attend(
-        self, x: Tensor, rotation: Tensor | None, record: Record | None
-    ) -> Tensor:
+    def attend(self, x: Tensor, places: Places, record: Record | None) -> Tensor:
         """Return the attention's branch, (batch, tokens, embed_dim)."""
-        return self.drop_path1(self.scale1(self.attention(x, rotation, record)))
+        return self.drop_path1(self.scale1(self.attention(x, places, record)))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Return the feed-forward branch, (batch, tokens, embed_dim)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _CHOICES = {
     "patch_embed": ("conv", "linear", "overlap", "shifted", "sequence"),
     "pos_embed": ("learned", "sincos", "sincos2d", "rope", "none"),
+    "pos_bias": ("none", "gaussian"),
     "pool": ("token", "mean", "map", "seqpool"),
     "activation": ("gelu", "gelu_tanh", "swiglu"),
     "head_activation": ("gelu", "relu", "tanh"),
@@ -58,6 +59,9 @@ class ViTConfig:
     pos_embed : str, default="learned"
         "learned", "sincos" (along the sequence), "sincos2d" (along rows and columns),
         "rope" (rotates queries and keys by row and column) or "none".
+    pos_bias : str, default="none"
+        "gaussian" adds a learned bias to the scores of each head, which first looks at
+        one neighbour of a patch, as a convolution does [4]_.
     pos_embed_token : bool, default=True
         Whether the class token has a position of its own, where positions are added.
     pos_grid : tuple of int, default=None
@@ -126,6 +130,8 @@ class ViTConfig:
        arXiv:2112.13492.
     .. [3] Trockman and Kolter, "Mimetic Initialization of Self-Attention Layers",
        arXiv:2305.09828.
+    .. [4] Cordonnier, Loukas and Jaggi, "On the Relationship between Self-Attention
+       and Convolutional Layers", arXiv:1911.03584.
 
     Examples
     --------
@@ -146,6 +152,7 @@ class ViTConfig:
     patch_embed: str = "conv"
     sequence_shape: tuple[int, int] | None = None
     pos_embed: str = "learned"
+    pos_bias: str = "none"
     pos_embed_token: bool = True
     pos_grid: tuple[int, int] | None = None
     pool: str = "token"
@@ -329,11 +336,8 @@ def _check_patch_embed(config: ViTConfig) -> None:
 
 def _check_pos_embed(config: ViTConfig) -> None:
     kind, width = config.pos_embed, config.embed_dim
-    if kind in ("sincos2d", "rope") and config.patch_embed == "sequence":
-        raise ValueError(
-            f"`pos_embed`={kind!r} needs rows and columns, which a sequence of "
-            "patches does not have; use 'learned', 'sincos' or 'none'."
-        )
+    if config.patch_embed == "sequence":
+        _check_pos_of_sequence(config)
     if kind == "sincos" and width % 2:
         raise ValueError(
             f"`pos_embed='sincos'` needs an even `embed_dim`, got {width}; "
@@ -349,6 +353,19 @@ def _check_pos_embed(config: ViTConfig) -> None:
             "`pos_embed='rope'` needs heads whose width 4 divides, got `embed_dim`="
             f"{width} over `num_heads`={config.num_heads}, that is {config.head_dim}; "
             f"use `embed_dim`={-(-config.head_dim // 4) * 4 * config.num_heads}."
+        )
+
+
+def _check_pos_of_sequence(config: ViTConfig) -> None:
+    if config.pos_embed in ("sincos2d", "rope"):
+        raise ValueError(
+            f"`pos_embed`={config.pos_embed!r} needs rows and columns, which a "
+            "sequence of patches does not have; use 'learned', 'sincos' or 'none'."
+        )
+    if config.pos_bias != "none":
+        raise ValueError(
+            f"`pos_bias`={config.pos_bias!r} needs rows and columns, which a "
+            "sequence of patches does not have; use 'none'."
         )
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skvit.nn._places import Places
+
 
 class RandomModule(nn.Module):
     """A module that draws in training, from `generator` (`None` is torch's own)."""
@@ -50,16 +52,10 @@ class PatchDropout(RandomModule):
         super().__init__(rate)
         self.num_prefix_tokens = num_prefix_tokens
 
-    def forward(
-        self, tokens: Tensor, rotation: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return (batch, kept tokens, embed_dim) and the kept tokens' rotation.
-
-        `rotation` is (tokens, head_dim); what is kept of it is (batch, 1, kept tokens,
-        head_dim).
-        """
+    def forward(self, tokens: Tensor, places: Places) -> tuple[Tensor, Places]:
+        """Return (batch, kept tokens, embed_dim) and the kept tokens' places."""
         if not self.training:
-            return tokens, rotation
+            return tokens, places
         B, T, _ = tokens.shape  # batch, tokens
         prefix = self.num_prefix_tokens
         num_kept = max(1, int((T - prefix) * (1 - self.rate)))
@@ -67,18 +63,15 @@ class PatchDropout(RandomModule):
         first = torch.arange(prefix, device=tokens.device).expand(B, -1)
         kept = torch.cat((first, order[:, :num_kept] + prefix), dim=1)  # (B, kept)
         rows = torch.arange(B, device=tokens.device)[:, None]
-        turned = None if rotation is None else rotation[kept][:, None]
-        return tokens[rows, kept], turned
+        return tokens[rows, kept], places.at(kept)
 
 
 class KeepPatches(nn.Module):
     """What stands in a network without patch dropout."""
 
-    def forward(
-        self, tokens: Tensor, rotation: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return tokens (batch, tokens, embed_dim) and rotation as they came."""
-        return tokens, rotation
+    def forward(self, tokens: Tensor, places: Places) -> tuple[Tensor, Places]:
+        """Return tokens (batch, tokens, embed_dim) and their places as they came."""
+        return tokens, places
 
 
 def _drop(values: Tensor, draws: Tensor, rate: float) -> Tensor:

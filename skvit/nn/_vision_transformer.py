@@ -9,6 +9,7 @@ from skvit.nn._dropout import KeepPatches, PatchDropout, make_dropout
 from skvit.nn._head import Head, make_pool
 from skvit.nn._init import Part, fill_trunc_normal
 from skvit.nn._patch_embed import make_patch_embed
+from skvit.nn._places import Places, make_relative_places
 from skvit.nn._pos_embed import make_pos_embed, make_rotation
 from skvit.nn._record import Record
 
@@ -99,6 +100,7 @@ class VisionTransformer(nn.Module):
         self.prefix = PrefixTokens(config) if prefix else nn.Identity()
         self.pos_embed = make_pos_embed(config)
         self.rotation = make_rotation(config)
+        self.relative_places = make_relative_places(config)
         self.drop = make_dropout(config.drop_rate)
         self.drop_patches = PatchDropout(rate, prefix) if rate else KeepPatches()
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.depth))
@@ -158,9 +160,10 @@ class VisionTransformer(nn.Module):
         """
         x = self.prefix(self.patch_embed(images, record))  # (B, T, embed_dim)
         x = self.drop(self.pos_embed(x, record))
-        x, rotation = self.drop_patches(x, self.rotation())
+        places = Places(self.rotation(), self.relative_places())
+        x, places = self.drop_patches(x, places)
         for block in self.blocks:
-            x = block(x, rotation, record)
+            x = block(x, places, record)
         x = self.norm(x)
         pooled = self.pooled_norm(self.pool(x, record))  # (B, embed_dim)
         if record is not None:

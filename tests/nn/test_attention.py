@@ -58,13 +58,20 @@ def test_equals_torchs_multi_head_attention():
     x = torch.randn(2, 7, 16, dtype=torch.float64)
     record = Record("*attention")
     expected, weights = peer(x, x, x, average_attn_weights=False)
-    torch.testing.assert_close(attention(x, None, record), expected)
+    torch.testing.assert_close(attention(x, record=record), expected)
     torch.testing.assert_close(record["block00/attention"], weights)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"locality": True}, {"qk_norm": True, "pos_embed": "rope"}, {"num_heads": 1}],
+    [
+        {},
+        {"locality": True},
+        {"pos_bias": "gaussian"},
+        {"pos_bias": "gaussian", "locality": True, "num_register_tokens": 2},
+        {"qk_norm": True, "pos_embed": "rope"},
+        {"num_heads": 1},
+    ],
 )
 def test_fused_and_explicit_agree_and_maps_are_exact_on_both(monkeypatch, changes):
     network, x = made(**changes), images()
@@ -82,7 +89,8 @@ def test_fused_and_explicit_agree_and_maps_are_exact_on_both(monkeypatch, change
 
 
 def test_gradients_of_both_paths_agree(monkeypatch):
-    network, x = made(locality=True, qk_norm=True), images()
+    changes = {"locality": True, "qk_norm": True, "pos_bias": "gaussian"}
+    network, x = made(**changes), images()
     gradients = []
     for path in (True, False):
         monkeypatch.setattr(module, "is_explicit_faster", lambda *_, p=path: p)
@@ -143,7 +151,7 @@ def test_weights_are_dropped_in_training_from_the_generator(monkeypatch, path):
     x, state = torch.randn(2, 7, 16), torch.get_rng_state()
     attention.weight_drop.generator = torch.Generator().manual_seed(0)
     record = Record("*/attention")
-    first, second = attention(x, None, record), attention(x)
+    first, second = attention(x, record=record), attention(x)
     assert not torch.allclose(first, second)
     sums = record["block00/attention"].sum(-1)  # recorded before any is dropped
     torch.testing.assert_close(sums, torch.ones_like(sums))
@@ -180,5 +188,5 @@ def test_long_sequences_take_the_fused_path(monkeypatch):
     attention.reset_parameters(None)
     attention(torch.zeros(1, 50, 16))
     attention(torch.zeros(1, 2000, 16))
-    attention(torch.zeros(1, 2000, 16), None, Record("*/v"))
+    attention(torch.zeros(1, 2000, 16), record=Record("*/v"))
     assert calls == [2000, 2000]

@@ -29,7 +29,7 @@ def test_forward_is_the_two_lines_of_the_paper(scale):
     factor = scale or 1.0
     middle = x + factor * block.attention(block.norm1(x))
     after = middle + factor * block.mlp(block.norm2(middle))
-    torch.testing.assert_close(block(x, None, record), after)
+    torch.testing.assert_close(block(x, record=record), after)
     torch.testing.assert_close(record["block02/after_attention"], middle)
     torch.testing.assert_close(record["block02/after_mlp"], after)
 

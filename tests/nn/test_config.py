@@ -91,6 +91,14 @@ def test_swiglu_has_about_the_parameters_of_gelu(width, ratio):
             r"`pos_embed`='rope' needs rows and columns",
         ),
         (
+            {
+                "patch_embed": "sequence",
+                "sequence_shape": (4, 4),
+                "pos_bias": "gaussian",
+            },
+            r"`pos_bias`='gaussian' needs rows and columns",
+        ),
+        (
             {"patch_embed": "overlap", "patch_norm_before": True},
             r"`patch_norm_before` normalises flattened patches",
         ),

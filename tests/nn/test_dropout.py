@@ -11,6 +11,7 @@ from skvit.nn._dropout import (
     make_drop_path,
     make_dropout,
 )
+from skvit.nn._places import UNKNOWN, Places
 
 
 def seeded(module, seed=0):
@@ -43,7 +44,8 @@ def test_nothing_is_dropped_in_evaluation(module):
 def test_patch_dropout_keeps_the_prefix_and_each_patch_with_its_rotation(rate, kept):
     tokens = torch.arange(18.0).expand(5, 18)[..., None]
     rotation = torch.arange(18.0)[:, None].expand(18, 4)
-    left, turned = seeded(PatchDropout(rate, 2))(tokens, rotation)
+    left, places = seeded(PatchDropout(rate, 2))(tokens, Places(rotation))
+    turned = places.rotation
     assert left.shape == (5, 2 + kept, 1)
     assert turned.shape == (5, 1, 2 + kept, 4)
     assert (left[:, :2, 0] == torch.tensor([0.0, 1.0])).all()
@@ -56,11 +58,11 @@ def test_patch_dropout_keeps_the_prefix_and_each_patch_with_its_rotation(rate, k
 def test_patch_dropout_differs_between_samples_and_stops_in_evaluation():
     module = seeded(PatchDropout(0.5, 0))
     tokens = torch.arange(64.0).expand(2, 64)[..., None]
-    left, turned = module(tokens, None)
-    assert turned is None
+    left, places = module(tokens, UNKNOWN)
+    assert places == UNKNOWN
     assert set(left[0, :, 0].tolist()) != set(left[1, :, 0].tolist())
-    assert module.eval()(tokens, None) == (tokens, None)
-    assert KeepPatches()(tokens, None) == (tokens, None)
+    assert module.eval()(tokens, places) == (tokens, places)
+    assert KeepPatches()(tokens, places) == (tokens, places)
 
 
 def test_draws_come_from_the_given_generator_alone():

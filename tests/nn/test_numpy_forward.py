@@ -15,6 +15,7 @@ from skvit.nn import Record, VisionTransformer, ViTConfig
 SWITCHES = {
     "patch_embed": ["conv", "linear", "overlap", "shifted", "sequence"],
     "pos_embed": ["learned", "sincos", "sincos2d", "rope", "none"],
+    "pos_bias": ["none", "gaussian"],
     "pos_embed_token": [True, False],
     "pos_grid": [None, (2, 5)],
     "pool": ["token", "mean", "map", "seqpool"],
@@ -103,6 +104,7 @@ CHOICES, REFUSED = covering_choices()
 EXCLUSIVE = {
     frozenset({("patch_embed", "sequence"), ("pos_embed", "sincos2d")}),
     frozenset({("patch_embed", "sequence"), ("pos_embed", "rope")}),
+    frozenset({("patch_embed", "sequence"), ("pos_bias", "gaussian")}),
     frozenset({("patch_embed", "overlap"), ("patch_norm_before", True)}),
     frozenset({("pool", "token"), ("class_token", False)}),
 }
@@ -296,6 +298,17 @@ def turn(config, head):
     return turned
 
 
+def nearness(config, slopes):
+    """What is added to the score of each pair of patches, by the way between them."""
+    bias = np.zeros((config.num_tokens, config.num_tokens))
+    first = config.num_prefix_tokens
+    for i, query in enumerate(places(config), start=first):
+        for j, key in enumerate(places(config), start=first):
+            down, right = (there - here for here, there in zip(query, key, strict=True))
+            bias[i, j] = slopes @ [down**2 + right**2, down, right]
+    return bias
+
+
 def attend(config, weights, name, x, seen):
     heads, T = config.num_heads, len(x)
     qkv = linear(x, weights, name + "attention.qkv").reshape(T, 3, heads, -1)
@@ -309,9 +322,13 @@ def attend(config, weights, name, x, seen):
             q, k = turn(config, q), turn(config, k)
         if config.locality:
             scores = q @ k.T * weights[name + "attention.temperature.factor"][h]
-            np.fill_diagonal(scores, -np.inf)
         else:
             scores = q @ k.T / np.sqrt(q.shape[1])
+        if config.pos_bias == "gaussian":
+            slopes = weights[name + "attention.pos_bias.slopes"][h]
+            scores = scores + nearness(config, slopes)
+        if config.locality:
+            np.fill_diagonal(scores, -np.inf)
         seen.setdefault(name + "scores", []).append(scores)
         seen.setdefault(name + "attention", []).append(softmax(scores))
         outputs.append(softmax(scores) @ v)

@@ -13,11 +13,12 @@ VARIANTS = [
     {"patch_embed": "linear", "pos_embed": "sincos"},
     {"patch_embed": "overlap", "pool": "seqpool", "pos_embed": "sincos2d"},
     {"patch_embed": "shifted", "pool": "map", "locality": True},
-    {"pos_embed": "rope", "pool": "mean", "class_token": True, "qk_norm": True},
+    {"pos_embed": "rope", "pool": "mean", "class_token": True, "pos_bias": "gaussian"},
     {"pos_embed": "none", "num_register_tokens": 2, "activation": "swiglu"},
-    {"layer_scale": 0.1, "head_hidden": 4, "patch_norm_before": True},
+    {"layer_scale": 0.1, "head_hidden": 4, "qk_norm": True, "patch_norm_before": True},
     {"drop_rate": 0.1, "attn_drop_rate": 0.1, "drop_path_rate": 0.1},
 ]
+KINDS_OF_POSITIONS = "learned", "sincos", "sincos2d", "rope"
 each_variant = pytest.mark.parametrize("changes", VARIANTS, ids=str)
 
 
@@ -173,12 +174,16 @@ def test_copies_and_weights_carry_everything(changes):
 
 @pytest.mark.parametrize("pool", ["token", "mean", "map", "seqpool"])
 @pytest.mark.parametrize(
-    ("pos_embed", "changes"),
-    [("none", 0), *((kind, 1) for kind in ("learned", "sincos", "sincos2d", "rope"))],
+    ("positions", "changes"),
+    [
+        ({"pos_embed": "none"}, False),
+        ({"pos_embed": "none", "pos_bias": "gaussian"}, True),
+        *(({"pos_embed": kind}, True) for kind in KINDS_OF_POSITIONS),
+    ],
 )
-def test_order_of_patches_matters_only_with_positions(pos_embed, changes, pool):
+def test_order_of_patches_matters_only_with_positions(positions, changes, pool):
     config = replace(
-        SMALL, patch_embed="linear", pos_embed=pos_embed, pool=pool, patch_size=(2, 2)
+        SMALL, patch_embed="linear", pool=pool, patch_size=(2, 2), **positions
     )
     generator = torch.Generator().manual_seed(0)
     network = VisionTransformer(config, generator).double()
@@ -202,7 +207,7 @@ def test_training_is_repeatable_from_generators_alone():
     )
     state, outputs = torch.get_rng_state(), []
     for seed in (1, 1, 2):
-        network = made(**rates, pos_embed="rope").train()
+        network = made(**rates, pos_embed="rope", pos_bias="gaussian").train()
         set_generator(network, torch.Generator().manual_seed(seed))
         outputs.append(network(images()))
     assert torch.equal(outputs[0], outputs[1])

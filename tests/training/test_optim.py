@@ -8,6 +8,7 @@ EVERY_PART = {
     "layer_scale": 0.1,
     "locality": True,
     "qk_norm": True,
+    "pos_bias": "gaussian",
     "class_token": True,
     "num_register_tokens": 2,
     "patch_norm_after": True,
@@ -46,7 +47,8 @@ def test_every_weight_is_in_one_group_and_only_maps_decay(make_module, settings)
     assert decay - {"patch_embed.weight"} == maps - {"patch_embed.weight"}
     embeds = {name for name in decay if name.startswith("patch_embed.")}
     assert embeds
-    for word in ("prefix.weight", "pos_embed", "norm", "bias", "scale", "temperature"):
+    tables = ("prefix.weight", "pos_embed", "temperature", "slopes")
+    for word in (*tables, "norm", "bias", "scale"):
         assert any(word in name for name in spare), word
 
 
@@ -71,7 +73,7 @@ def test_muon_takes_the_matrices_of_the_blocks(make_module, settings):
     assert matrices == {
         name
         for name, p in module.named_parameters()
-        if name.startswith("blocks.") and p.ndim == 2
+        if name.startswith("blocks.") and p.ndim == 2 and ".pos_bias." not in name
     }
     assert rest == {name for name, _ in module.named_parameters()} - matrices
 
