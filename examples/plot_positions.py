@@ -40,7 +40,7 @@ clf = ViTClassifier(
     weight_decay=1.0,
     pos_embed="learned",
     augment=None,
-    architecture=Architecture(patch_embed="linear"),
+    architecture=Architecture(patch_embed="linear", pos_bias="none"),
     random_state=0,
 )
 clf.fit(X, y)

@@ -107,7 +107,11 @@ def test_every_setting_given_leaves_no_list_of_resolved_ones(clf):
     fixed.set_params(
         augment=None,
         architecture=Architecture(
-            patch_embed="overlap", init="jax", stem_width=9, whiten=True
+            patch_embed="overlap",
+            pos_bias="gaussian",
+            init="jax",
+            stem_width=9,
+            whiten=True,
         ),
         recipe=skvit.Recipe(label_smoothing=0.0, averaging=None),
     )

@@ -56,7 +56,7 @@ def time_parts(side, repeats):
     image = image.contiguous(memory_format=torch.channels_last)
     cnn = make_cnn((side, side, 3), N_CLASSES).eval()
     calls = (
-        lambda: block.attention.mix(q, k, v, None),
+        lambda: block.attention.mix(q, k, v, None, None),
         lambda: block.mlp(tokens),
         lambda: cnn(image),
     )

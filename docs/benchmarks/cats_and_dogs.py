@@ -24,6 +24,7 @@ CLASSIFIERS = {
         pool="token",
         architecture=Architecture(
             patch_embed="linear",
+            pos_bias="none",
             head_hidden=4,
             head_activation="relu",
             # Drawn as small as by the default scheme, four ReLUs often all die.

@@ -70,7 +70,7 @@ class RelativePlaces(Part):
         self.table.copy_(relative_places(self.config))
 
     def forward(self) -> Tensor:
-        """Return the table, (tokens, tokens, 3)."""
+        """Return the table, of shape (tokens, tokens, 3)."""
         return self.table
 
 
@@ -78,7 +78,7 @@ class NoRelativePlaces(nn.Module):
     """What stands in a network whose attention has no bias."""
 
     def forward(self) -> None:
-        """Return nothing."""
+        """Return no places."""
 
 
 class GaussianBias(Part):
@@ -107,7 +107,10 @@ class GaussianBias(Part):
             self.slopes[:, 1:] = 2 * _FIRST_SHARPNESS * towards
 
     def forward(self, relative: Tensor) -> Tensor:
-        """Return (..., heads, tokens, tokens) for places (..., tokens, tokens, 3)."""
+        """Turn places (..., tokens, tokens, 3) into a bias of each head's scores.
+
+        Its shape is (..., heads, tokens, tokens).
+        """
         return (relative @ self.slopes.T).movedim(-1, -3)
 
 

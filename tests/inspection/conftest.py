@@ -119,12 +119,28 @@ class NumpyNetwork:
         tokens[:n_own] += table[:n_own]
         return np.concatenate([tokens, x])
 
+    def ways(self):
+        """Squared distance, rows and columns from token to token (tokens, tokens, 3).
+
+        Zero for tokens that stand for no patch.
+        """
+        places = [divmod(n, self.config.grid[1]) for n in range(self.config.num_patches)]
+        table = np.zeros((self.config.num_tokens, self.config.num_tokens, 3))
+        for i, (row, column) in enumerate(places, self.config.num_prefix_tokens):
+            for j, (other, far) in enumerate(places, self.config.num_prefix_tokens):
+                down, right = other - row, far - column
+                table[i, j] = down**2 + right**2, down, right
+        return table
+
     def attend(self, x, name, disturbance):
         """One block's attention branch, and its weights of each head."""
         heads = self.config.num_heads
         qkv = linear(x, self.weights, f"{name}.qkv").reshape(len(x), 3, heads, -1)
         q, k, v = (part.swapaxes(0, 1) for part in qkv.swapaxes(0, 1))
-        attention = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])) + disturbance
+        scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
+        slopes = self.weights[f"{name}.pos_bias.slopes"]
+        scores = scores + np.moveaxis(self.ways() @ slopes.T, -1, 0)
+        attention = softmax(scores) + disturbance
         mixed = (attention @ v).swapaxes(0, 1).reshape(len(x), -1)
         return linear(mixed, self.weights, f"{name}.proj"), attention
 

@@ -71,7 +71,7 @@ def test_maps_are_exact_where_predictions_take_the_fused_path(rng_images):
 def rng_images():
     """A classifier of 17 x 17 patches and two images for it."""
     X = np.random.default_rng(0).random((2, 17, 17))
-    linear = Architecture(patch_embed="linear")
+    linear = Architecture(patch_embed="linear", pos_bias="none")
     clf = ViTClassifier(1, embed_dim=8, depth=1, num_heads=2, max_epochs=1)
     clf.set_params(architecture=linear, pool="mean", precision="float32")
     return clf.fit(X, [0, 1]), X
