@@ -18,6 +18,19 @@ from skvit.nn._record import Record
 _EXPLICIT_MAX_TOKENS = {2: 512, 4: 64, 8: 64}  # by bytes of a number
 
 
+# Keys below which a row does not fill a register in half precision, and is then summed
+# number by number.
+_MIN_ROW_OF_HALVES = 32
+
+
+def softmax_rows(scores: Tensor) -> Tensor:
+    """Return the softmax over keys of (..., queries, keys), in the scores' type."""
+    is_half = scores.element_size() == 2 and scores.device.type == "cpu"
+    if is_half and scores.shape[-1] < _MIN_ROW_OF_HALVES:
+        return scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
+    return scores.softmax(dim=-1)
+
+
 def attention_scores(
     q: Tensor, k: Tensor, scale: float, mask: Tensor | None = None
 ) -> Tensor:
@@ -31,7 +44,7 @@ def attention_scores(
         return scores
     if mask.dtype == torch.bool:
         return scores.masked_fill(~mask, float("-inf"))
-    return scores + mask.to(scores.dtype)
+    return scores.add_(mask)
 
 
 def attention_weights(
@@ -63,7 +76,7 @@ def attention_weights(
     tensor([[0.1192, 0.8808]])
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return attention_scores(q, k, scale, mask).softmax(dim=-1)
+    return softmax_rows(attention_scores(q, k, scale, mask))
 
 
 def is_explicit_faster(num_tokens: int, device_type: str, num_bytes: int) -> bool:
@@ -182,7 +195,7 @@ class Attention(Part):
     ) -> Tensor:
         """Return the weighted sums by way of scores and weights, and record these."""
         scores = attention_scores(q, k, self.scale, mask)  # (B, heads, T, T)
-        attention = scores.softmax(dim=-1)
+        attention = softmax_rows(scores)
         if record is not None:
             record.keep_under(f"{self.name}/", scores=scores, attention=attention)
         return self.weight_drop(attention) @ v

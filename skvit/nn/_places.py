@@ -111,7 +111,8 @@ class GaussianBias(Part):
 
         Its shape is (..., heads, tokens, tokens).
         """
-        return (relative @ self.slopes.T).movedim(-1, -3)
+        bias = relative @ self.slopes.T  # (..., tokens, tokens, heads)
+        return bias.movedim(-1, -3).contiguous()
 
 
 class NoBias(nn.Module):

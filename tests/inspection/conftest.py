@@ -124,7 +124,9 @@ class NumpyNetwork:
 
         Zero for tokens that stand for no patch.
         """
-        places = [divmod(n, self.config.grid[1]) for n in range(self.config.num_patches)]
+        places = [
+            divmod(n, self.config.grid[1]) for n in range(self.config.num_patches)
+        ]
         table = np.zeros((self.config.num_tokens, self.config.num_tokens, 3))
         for i, (row, column) in enumerate(places, self.config.num_prefix_tokens):
             for j, (other, far) in enumerate(places, self.config.num_prefix_tokens):

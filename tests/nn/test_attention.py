@@ -5,7 +5,7 @@ import torch
 
 from skvit.nn import Record, VisionTransformer, ViTConfig, attention_weights
 from skvit.nn import _attention as module
-from skvit.nn._attention import Attention, is_explicit_faster
+from skvit.nn._attention import Attention, is_explicit_faster, softmax_rows
 
 SMALL = ViTConfig((8, 12), (4, 4), 2, 3, 16, 2, 4)
 
@@ -42,6 +42,19 @@ def test_weights_by_hand():
     torch.testing.assert_close(weights, torch.stack([expected, expected.flip(0)]))
     only_other = attention_weights(q, k, mask=~torch.eye(2, dtype=torch.bool))
     assert only_other.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("num_keys", [1, 17, 31, 32, 65])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_softmax_keeps_the_type_and_is_as_near_to_the_truth_as_the_type(
+    num_keys, dtype
+):
+    scores = (4 * torch.randn(3, 5, num_keys)).to(dtype)
+    weights = softmax_rows(scores)
+    assert weights.dtype == dtype
+    expected = scores.double().softmax(-1)
+    rounding = torch.finfo(dtype).eps
+    torch.testing.assert_close(weights.double(), expected, rtol=rounding, atol=1e-7)
 
 
 def test_equals_torchs_multi_head_attention():
