@@ -33,6 +33,7 @@ for image, digit, (row, column) in zip(
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 clf = ViTClassifier(
     patch_size=2,
+    num_heads=2,
     max_epochs=15,
     optimizer="adamw",
     learning_rate=3e-3,

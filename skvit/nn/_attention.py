@@ -152,7 +152,8 @@ class Attention(Part):
     ) -> Tensor:
         """Let tokens look at each other: (batch, tokens, embed_dim), and so back."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, head_dim) each
+        # (B, heads, T, head_dim) each
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         q = self.temperature(rotate(self.q_norm(q), places.rotation))
         k = rotate(self.k_norm(k), places.rotation)
         if record is not None:
