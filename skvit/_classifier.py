@@ -74,13 +74,13 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         patches, as `PatchTransformer` with `flatten=False` returns it. Sizes that do
         not divide the image are padded at the right and bottom, never cropped.
     embed_dim : int or "auto", default="auto"
-        Width of the tokens. "auto" is 64 for tables and images of fewer than 700 values,
-        128 for larger images, and grows with the number of images.
+        Width of the tokens. "auto" is 128 for images of 700 values or more, 64 for
+        anything else, and grows with the number of images.
     depth : int or "auto", default="auto"
         Number of encoder blocks.
     num_heads : int or "auto", default="auto"
         Number of attention heads; must divide `embed_dim`. "auto" makes them about 32
-        wide, and takes 8 for images where they would be fewer.
+        wide, but for images takes 8 at least where that leaves each 8 wide.
     mlp_ratio : float or "auto", default="auto"
         Width of the feed-forward layers over `embed_dim`.
     pos_embed : {"auto", "learned", "sincos", "sincos2d", "rope", "none"}, \

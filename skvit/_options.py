@@ -58,7 +58,7 @@ class Architecture(OptionGroup):
     pos_bias : {"auto", "gaussian", "none"}, default="auto"
         "gaussian" lets each head look first at one neighbour of a patch, as a
         convolution does, by a learned bias of the scores [4]_. "auto" takes it for
-        images.
+        images of up to 256 patches: memory grows with the square of their number.
     pos_embed_token : bool, default=True
         Whether the class token has a position of its own.
     num_register_tokens : int, default=0

@@ -21,7 +21,7 @@ _EPOCHS_OF_LARGE, _BATCH_SIZE_OF_LARGE, _RATE_FACTOR_OF_LARGE = 50, 512, 1.5
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
 _SMALL = 700  # values per image, below which images are small
-# (from this many values per image on, value)
+# (from this many values per image on, value): narrower networks fit photos too slowly
 _WIDTH = ((0, 64), (_SMALL, 128))
 _WIDE = 48  # pixels, from which patches of 8 make an image cheap for its size
 _DEPTH = ((0, 2), (_SMALL, 4))
@@ -32,7 +32,8 @@ _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
 # Each first looks at another place; narrower heads than that tell little apart.
-_HEADS_OF_IMAGES, _LEAST_HEAD_DIM = 8, 8
+_HEADS_OF_IMAGES, _LEAST_HEAD_DIM_OF_IMAGES = 8, 8
+_MOST_PATCHES_WITH_BIAS = 256  # it takes memory by the square of their number
 _RATE_AT_WIDTH_64 = 3e-3
 _MIN_UPDATES_TO_AVERAGE = 500
 _AVERAGED_SHARE = 0.1  # of the updates, at the end
@@ -159,15 +160,16 @@ def resolve_recipe(
     patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
     rate *= _RATE_FACTOR_OF_LARGE if is_large else 1
+    patch_size = _resolve_patch_size(params.patch_size, spec)
     return ResolvedRecipe(
-        patch_size=_resolve_patch_size(params.patch_size, spec),
+        patch_size=patch_size,
         embed_dim=embed_dim,
         depth=_resolve_depth(params.depth, spec, n_samples),
-        num_heads=_resolve_heads(params.num_heads, spec, embed_dim),
+        num_heads=_resolve_heads(params, spec, embed_dim),
         mlp_ratio=_auto(params.mlp_ratio, 2.0),
         patch_embed=patch_embed,
         pos_embed=_auto(params.pos_embed, "learned"),
-        pos_bias=_auto(architecture.pos_bias, "gaussian" if is_image else "none"),
+        pos_bias=_resolve_pos_bias(architecture.pos_bias, spec, patch_size),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
         stem_width=_resolve_stem_width(architecture.stem_width, spec),
@@ -237,17 +239,31 @@ def _resolve_batch_size(batch_size, spec, n_samples, is_large):
     return _auto(batch_size, step_value(steps, n_samples))
 
 
-def _resolve_heads(num_heads, spec, embed_dim):
-    """Return the number of heads, each as near to 32 wide as can be.
+def _resolve_heads(params, spec, embed_dim):
+    """Return the number of heads: each about 32 wide, but eight of images or more.
 
-    Images have eight or more, as long as that leaves each 8 wide.
+    Those of images are 8 wide or more, and those that are turned by rotary positions
+    have a width that 4 divides.
     """
-    wanted = embed_dim / _HEAD_DIM
-    if spec.kind == "image":
-        wanted = max(wanted, min(_HEADS_OF_IMAGES, embed_dim / _LEAST_HEAD_DIM))
-    divisors = [n for n in range(1, embed_dim + 1) if embed_dim % n == 0]
-    closest = min(divisors, key=lambda n: abs(math.log(n / wanted)))
-    return _auto(num_heads, closest)
+    is_image = spec.kind == "image"
+    wanted = max(embed_dim / _HEAD_DIM, _HEADS_OF_IMAGES if is_image else 0)
+    least = _LEAST_HEAD_DIM_OF_IMAGES if is_image else 1
+    unit = 4 if params.pos_embed == "rope" else 1
+    fitting = [
+        n
+        for n in range(1, embed_dim // least + 1)
+        if embed_dim % n == 0 and embed_dim // n % unit == 0
+    ]
+    closest = min(fitting or [1], key=lambda n: abs(math.log(n / wanted)))
+    return _auto(params.num_heads, closest)
+
+
+def _resolve_pos_bias(pos_bias, spec, patch_size):
+    """Return whether heads first look at neighbours, which only images have."""
+    sides = zip((spec.height, spec.width), patch_size, strict=True)
+    patches = math.prod(-(-length // side) for length, side in sides)
+    is_apt = spec.kind == "image" and patches <= _MOST_PATCHES_WITH_BIAS
+    return _auto(pos_bias, "gaussian" if is_apt else "none")
 
 
 def _resolve_patch_embed(patch_embed, spec):

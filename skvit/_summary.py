@@ -37,7 +37,8 @@ def count_flops(config: "ViTConfig") -> int:
     """Return the floating-point operations of one image's way through the network.
 
     A multiplication and an addition count as two, as usual; sums, activations, norms
-    and softmax, which are a small part, are left out.
+    and softmax, which are a small part, are left out, and so is the bias of attention,
+    which all images of a batch share.
     """
     products = (
         _embedding_products(config)

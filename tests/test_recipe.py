@@ -140,7 +140,7 @@ def test_explicit_patch_of_a_table_is_one_pixel_high():
 
 
 @pytest.mark.parametrize("embed_dim", [1, 7, 48, 64, 65, 96, 128, 192])
-def test_heads_divide_the_width_into_about_32(embed_dim):
+def test_heads_of_tables_divide_the_width_into_about_32(embed_dim):
     heads = resolve(TABLE, embed_dim=embed_dim).num_heads
     distance = {
         n: abs(np.log(embed_dim / n / 32))
@@ -151,16 +151,30 @@ def test_heads_divide_the_width_into_about_32(embed_dim):
 
 
 @pytest.mark.parametrize(
-    ("embed_dim", "heads"), [(8, 1), (16, 2), (64, 8), (128, 8), (192, 8), (512, 16)]
+    ("embed_dim", "heads"),
+    [(4, 1), (8, 1), (12, 1), (16, 2), (64, 8), (66, 6), (128, 8), (192, 8), (512, 16)],
 )
 def test_images_have_eight_heads_if_their_width_allows_it(embed_dim, heads):
     assert resolve(PHOTO, embed_dim=embed_dim).num_heads == heads
+
+
+@pytest.mark.parametrize("spec", [PHOTO, TABLE])
+def test_rotary_positions_get_heads_that_they_can_turn(spec):
+    for embed_dim in range(4, 260, 4):
+        heads = resolve(spec, embed_dim=embed_dim, pos_embed="rope").num_heads
+        assert embed_dim // heads % 4 == 0
 
 
 @pytest.mark.parametrize("spec", [GRAY, PHOTO, SEQUENCE, TABLE])
 def test_only_heads_of_images_look_at_neighbours_first(spec):
     is_image = spec in (GRAY, PHOTO)
     assert resolve(spec).pos_bias == ("gaussian" if is_image else "none")
+
+
+def test_long_sequences_have_no_bias():
+    """Its memory is the square of the number of patches."""
+    for patch_size, pos_bias in ((2, "gaussian"), (1, "none"), ((2, 1), "none")):
+        assert resolve(PHOTO, patch_size=patch_size).pos_bias == pos_bias
 
 
 def test_rate_falls_with_the_width_and_fits_the_optimizer():

@@ -311,7 +311,8 @@ def test_both_searches_find_the_same(make_tiny, three_digits):
         "learning_rate": 1e-2,
         "recipe": Recipe(label_smoothing=0.1),
     }
-    inside = make_tiny(architecture=Architecture(patch_embed="linear"), **settings)
+    plain = Architecture(patch_embed="linear", pos_bias="none")
+    inside = make_tiny(architecture=plain, **settings)
     before = make_pipeline(
         PatchTransformer(flatten=False),
         make_tiny(patch_size="precomputed", **settings),

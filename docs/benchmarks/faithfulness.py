@@ -27,13 +27,11 @@ from skvit.inspection import (
 )
 
 N_STEPS = 8
+PLAIN = Architecture(patch_embed="linear", pos_bias="none")
 NETWORKS = {
     "ViTClassifier()": {},
-    "linear patches": {"architecture": Architecture(patch_embed="linear")},
-    "linear patches, class token": {
-        "architecture": Architecture(patch_embed="linear"),
-        "pool": "token",
-    },
+    "linear patches": {"architecture": PLAIN},
+    "linear patches, class token": {"architecture": PLAIN, "pool": "token"},
 }
 
 

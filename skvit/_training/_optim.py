@@ -7,23 +7,25 @@ from torch import Tensor, nn
 
 from skvit._training._muon import Muon
 
-# Tables of what stands among the tokens or is added to them or to scores: shrinking
-# them towards zero has no regularising meaning.
-_NO_DECAY = "prefix.", "pos_embed.", ".pos_bias."
+# Tables of vectors that stand among the tokens or are added to them: shrinking them
+# towards zero has no regularising meaning, no more than it has for slopes of a bias.
+_NO_DECAY = "prefix.", "pos_embed."
 _MUON_MOMENTUM = 0.95
 
 
 def splits_decay(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """Split parameters into those that weight decay shrinks and those it spares.
 
-    Matrices and kernels decay; biases, norms, tokens, positions and scales do not.
+    Matrices and kernels decay; biases, their slopes, norms, tokens, positions and
+    scales do not.
     """
     decay: list[Tensor] = []
     spare: list[Tensor] = []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        spared = parameter.ndim < 2 or any(part in name for part in _NO_DECAY)
+        is_table = name.startswith(_NO_DECAY) or ".pos_bias." in name
+        spared = parameter.ndim < 2 or is_table
         (spare if spared else decay).append(parameter)
     return decay, spare
 

@@ -8,7 +8,7 @@ from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_dropout
 from skvit.nn._init import Part, init_linear, init_mimetic
 from skvit.nn._linear import TokenLinear
-from skvit.nn._places import UNKNOWN, Places, make_bias
+from skvit.nn._places import NO_PLACES, Places, make_bias
 from skvit.nn._pos_embed import rotate
 from skvit.nn._record import Record
 
@@ -24,7 +24,7 @@ _MIN_ROW_OF_HALVES = 32
 
 
 def softmax_rows(scores: Tensor) -> Tensor:
-    """Return the softmax over keys of (..., queries, keys), in the scores' type."""
+    """Return the softmax over keys of (..., queries, keys)."""
     is_half = scores.element_size() == 2 and scores.device.type == "cpu"
     if is_half and scores.shape[-1] < _MIN_ROW_OF_HALVES:
         return scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
@@ -37,7 +37,7 @@ def attention_scores(
     """Return how well each query fits each key, (..., queries, keys).
 
     `mask` is true where a query may look at a key, and elsewhere the score is minus
-    infinity; or it is added to the scores.
+    infinity; or it is numbers that are added to the scores, of no larger shape.
     """
     scores = (q * scale) @ k.transpose(-2, -1)
     if mask is None:
@@ -61,7 +61,7 @@ def attention_weights(
     scale : float, default=None
         Factor of the scores; `None` is 1 / sqrt(head_dim).
     mask : Tensor of shape (queries, keys), default=None
-        True where a query may look at a key, or numbers that are added to the scores.
+        True where a query may look at a key.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def is_explicit_faster(num_tokens: int, device_type: str, num_bytes: int) -> boo
 
 
 def _hide_itself(heads: Tensor, bias: Tensor | None) -> Tensor:
-    """Return a mask by which no token looks at itself, with the bias if there is any.
+    """Return a mask by which no token looks at itself, or the bias with it.
 
     `heads` is (..., tokens, head_dim), the bias (..., tokens, tokens).
     """
@@ -147,7 +147,7 @@ class Attention(Part):
     def forward(
         self,
         tokens: Tensor,
-        places: Places = UNKNOWN,
+        places: Places = NO_PLACES,
         record: Record | None = None,
     ) -> Tensor:
         """Let tokens look at each other: (batch, tokens, embed_dim), and so back."""
@@ -177,6 +177,8 @@ class Attention(Part):
         )
         if is_asked_for or self.is_explicit(v):
             return self.mix_explicitly(q, k, v, mask, record)
+        if mask is not None and mask.ndim == 3:
+            mask = mask[None]  # without a batch's dimension no kernel is fused
         return F.scaled_dot_product_attention(q, k, v, mask, scale=self.scale)
 
     def is_explicit(self, v: Tensor) -> bool:

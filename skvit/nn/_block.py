@@ -9,7 +9,7 @@ from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_drop_path, make_dropout
 from skvit.nn._init import Part, fill_normal, init_linear
 from skvit.nn._linear import TokenLinear
-from skvit.nn._places import UNKNOWN, Places
+from skvit.nn._places import NO_PLACES, Places
 from skvit.nn._record import Record
 
 
@@ -105,7 +105,7 @@ class Block(nn.Module):
         self.drop_path2 = make_drop_path(skip_rate)
 
     def forward(
-        self, x: Tensor, places: Places = UNKNOWN, record: Record | None = None
+        self, x: Tensor, places: Places = NO_PLACES, record: Record | None = None
     ) -> Tensor:
         """Transform tokens, (batch, tokens, embed_dim)."""
         x = middle = x + self.attend(self.norm1(x), places, record)

@@ -1,8 +1,9 @@
-"""Where tokens are, as attention is told it: heads turned, heads that look nearby."""
+"""Where tokens lie to each other, and heads that by that look nearby first."""
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skvit.nn._config import ViTConfig
@@ -21,7 +22,7 @@ class Places(NamedTuple):
     ----------
     rotation : Tensor of shape (tokens, head_dim) or (batch, 1, tokens, head_dim)
         Cosines, then sines, by which heads are turned.
-    relative : Tensor of shape (tokens, tokens, 3) or (batch, tokens, tokens, 3)
+    relative : Tensor of shape (3, tokens, tokens) or (batch, 3, tokens, tokens)
         Squared distance, rows and columns from each query to each key, in patches.
     """
 
@@ -31,38 +32,42 @@ class Places(NamedTuple):
     def at(self, kept: Tensor) -> "Places":
         """Return the places of the tokens that each sample keeps, (batch, kept)."""
         rotation, relative = self
-        return Places(
-            None if rotation is None else rotation[kept][:, None],
-            None if relative is None else relative[kept[:, :, None], kept[:, None]],
-        )
+        if rotation is not None:
+            rotation = rotation[kept][:, None]
+        if relative is not None:
+            relative = relative[:, kept[:, :, None], kept[:, None]].movedim(1, 0)
+        return Places(rotation, relative)
 
 
-UNKNOWN = Places()
+NO_PLACES = Places()
 
 
 def relative_places(config: ViTConfig) -> Tensor:
-    """Return squared distance, rows and columns between tokens, (tokens, tokens, 3).
+    """Return squared distance, rows and columns between tokens, (3, tokens, tokens).
 
     They count cells of `config.pos_grid`, are of float64, and zero from and to the
     tokens in front.
     """
-    places = grid_coordinates(config.grid, config.pos_grid)
-    offsets = places[None] - places[:, None]  # (queries, keys, 2)
-    squared = offsets.square().sum(-1, keepdim=True)
-    patches = torch.cat((squared, offsets), dim=-1)
+    places = grid_coordinates(config.grid, config.pos_grid).T  # (2, patches)
+    offsets = places[:, None] - places[:, :, None]  # (2, queries, keys)
+    squared = offsets.square().sum(0, keepdim=True)
     prefix = config.num_prefix_tokens
-    return nn.functional.pad(patches, (0, 0, prefix, 0, prefix, 0))
+    return F.pad(torch.cat((squared, offsets)), (prefix, 0, prefix, 0))
 
 
 class RelativePlaces(Part):
-    """The table of `relative_places`, which is computed anew and never stored."""
+    """The table of `relative_places`.
+
+    It is as large as the square of the tokens' number, and computed anew rather than
+    stored with the weights.
+    """
 
     table: Tensor
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        shape = (config.num_tokens, config.num_tokens, 3)
+        shape = (3, config.num_tokens, config.num_tokens)
         self.register_buffer("table", torch.empty(shape), persistent=False)
 
     def reset_parameters(self, generator: torch.Generator | None) -> None:
@@ -70,7 +75,7 @@ class RelativePlaces(Part):
         self.table.copy_(relative_places(self.config))
 
     def forward(self) -> Tensor:
-        """Return the table, of shape (tokens, tokens, 3)."""
+        """Return the table, of shape (3, tokens, tokens)."""
         return self.table
 
 
@@ -107,19 +112,12 @@ class GaussianBias(Part):
             self.slopes[:, 1:] = 2 * _FIRST_SHARPNESS * towards
 
     def forward(self, relative: Tensor) -> Tensor:
-        """Turn places (..., tokens, tokens, 3) into a bias of each head's scores.
+        """Turn places (..., 3, tokens, tokens) into a bias of each head's scores.
 
         Its shape is (..., heads, tokens, tokens).
         """
-        bias = relative @ self.slopes.T  # (..., tokens, tokens, heads)
-        return bias.movedim(-1, -3).contiguous()
-
-
-class NoBias(nn.Module):
-    """What stands in attention that looks anywhere alike."""
-
-    def forward(self, relative: Tensor | None) -> None:
-        """Return no bias."""
+        bias = self.slopes @ relative.flatten(-2)  # (..., heads, tokens * tokens)
+        return bias.unflatten(-1, relative.shape[-2:])
 
 
 def make_relative_places(config: ViTConfig) -> nn.Module:
@@ -131,4 +129,6 @@ def make_relative_places(config: ViTConfig) -> nn.Module:
 
 def make_bias(config: ViTConfig) -> nn.Module:
     """Return what turns that into a bias of the scores."""
-    return GaussianBias(config.num_heads) if config.pos_bias == "gaussian" else NoBias()
+    if config.pos_bias == "gaussian":
+        return GaussianBias(config.num_heads)
+    return nn.Identity()  # there are no places, and no bias is made of them

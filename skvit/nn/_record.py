@@ -21,7 +21,7 @@ class Record(Mapping[str, Tensor]):
     embeddings              (batch, num_patches, embed_dim)
     positions               (num_tokens, embed_dim), as they are added
     block00/q, k, v         (batch, num_heads, tokens, head_dim), as they are compared
-    block00/scores          (batch, num_heads, tokens, tokens), scaled
+    block00/scores          (batch, num_heads, tokens, tokens), scaled, the bias added
     block00/attention       the scores' softmax: row i is where token i looks
     block00/after_attention (batch, tokens, embed_dim)
     block00/after_mlp       (batch, tokens, embed_dim)

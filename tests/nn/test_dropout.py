@@ -11,7 +11,7 @@ from skvit.nn._dropout import (
     make_drop_path,
     make_dropout,
 )
-from skvit.nn._places import UNKNOWN, Places
+from skvit.nn._places import NO_PLACES, Places
 
 
 def seeded(module, seed=0):
@@ -58,8 +58,8 @@ def test_patch_dropout_keeps_the_prefix_and_each_patch_with_its_rotation(rate, k
 def test_patch_dropout_differs_between_samples_and_stops_in_evaluation():
     module = seeded(PatchDropout(0.5, 0))
     tokens = torch.arange(64.0).expand(2, 64)[..., None]
-    left, places = module(tokens, UNKNOWN)
-    assert places == UNKNOWN
+    left, places = module(tokens, NO_PLACES)
+    assert places == NO_PLACES
     assert set(left[0, :, 0].tolist()) != set(left[1, :, 0].tolist())
     assert module.eval()(tokens, places) == (tokens, places)
     assert KeepPatches()(tokens, places) == (tokens, places)

@@ -4,13 +4,26 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from skvit.nn import Record, VisionTransformer, ViTConfig, change_size
+from skvit.nn import (
+    Record,
+    VisionTransformer,
+    ViTConfig,
+    change_size,
+    set_generator,
+)
 from skvit.nn._places import GaussianBias, Places, relative_places
 
 SMALL = ViTConfig(
     (20, 24), (4, 4), 2, 3, 16, 2, 8, pool="mean", pos_embed="none", pos_bias="gaussian"
 )
 ROWS, COLUMNS = 5, 6
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def attention_of(network, images):
@@ -22,12 +35,12 @@ def attention_of(network, images):
 def test_places_by_hand():
     config = replace(SMALL, image_size=(8, 8), num_register_tokens=1)
     table = relative_places(config)
-    assert table.shape == (5, 5, 3)
-    assert not table[0].any()
+    assert table.shape == (3, 5, 5)
     assert not table[:, 0].any()
+    assert not table[:, :, 0].any()
     # from the first patch: to itself, its right, the one below, the one across
-    assert table[1, 1:].tolist() == [[0, 0, 0], [1, 0, 1], [1, 1, 0], [2, 1, 1]]
-    assert table[4, 1].tolist() == [2, -1, -1]
+    assert table[:, 1, 1:].T.tolist() == [[0, 0, 0], [1, 0, 1], [1, 1, 0], [2, 1, 1]]
+    assert table[:, 4, 1].tolist() == [2, -1, -1]
 
 
 def test_heads_first_look_at_eight_places_around_a_patch():
@@ -64,7 +77,7 @@ def test_bias_is_a_gaussian_around_the_place_looked_at():
     bias.reset_parameters(None)
     relative = relative_places(SMALL)
     target = torch.tensor([-2.0, 0.0], dtype=torch.float64)  # of the seventh head
-    distance = (relative[..., 1:] - target).square().sum(-1)
+    distance = (relative[1:] - target[:, None, None]).square().sum(0)
     gaussian = torch.exp(-0.5 * distance)
     expected = gaussian / gaussian.sum(-1, keepdim=True)
     torch.testing.assert_close(bias(relative)[6].softmax(-1), expected)
@@ -93,10 +106,10 @@ def test_samples_that_keep_other_patches_keep_their_places(prefix):
     for sample, tokens in enumerate(kept.tolist()):
         for i, query in enumerate(tokens):
             for j, key in enumerate(tokens):
-                assert torch.equal(relative[sample, i, j], table[query, key])
+                assert torch.equal(relative[sample, :, i, j], table[:, query, key])
 
 
-def test_all_patches_kept_in_another_order_give_the_same_image_vector():
+def test_patches_in_another_order_give_the_same_tokens():
     network = VisionTransformer(SMALL, torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -113,6 +126,40 @@ def test_all_patches_kept_in_another_order_give_the_same_image_vector():
     torch.testing.assert_close(shuffled, expected)
 
 
+@pytest.mark.parametrize("num_tokens", [30, 120])
+def test_predictions_of_long_sequences_take_a_fused_kernel(num_tokens):
+    config = replace(SMALL, image_size=(20, 24 * num_tokens // 30))
+    network = VisionTransformer(config).eval()
+    images = torch.randn(2, 2, *config.image_size)
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        network(images)
+    names = {event.key for event in profile.key_averages()}
+    assert "aten::_scaled_dot_product_attention_math" not in names
+    fused = "aten::_scaled_dot_product_flash_attention_for_cpu" in names
+    assert fused == (num_tokens > 64)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"locality": True}, {"qk_norm": True}, {"patch_drop_rate": 0.5}],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [(20, 24), (60, 72)])
+def test_half_precision_trains_as_single_does(changes, size):
+    config = replace(SMALL, image_size=size, num_register_tokens=1, **changes)
+    images, slopes = torch.randn(3, 2, *size), []
+    for enabled in (False, True):
+        network = VisionTransformer(config, torch.Generator().manual_seed(0)).train()
+        set_generator(network, torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            logits = network(images)
+        logits.square().sum().backward()
+        slopes.append(network.blocks[0].attention.pos_bias.slopes.grad)
+    scale = slopes[0].abs().max().item()
+    assert scale > 0
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=0, atol=0.1 * scale)
+
+
 def test_places_are_not_stored_and_follow_the_grid():
     network = VisionTransformer(SMALL)
     weights = network.state_dict()
@@ -122,6 +169,6 @@ def test_places_are_not_stored_and_follow_the_grid():
     finer.load_state_dict(weights)
     # patches of half the size lie half as far from each other
     table = finer.relative_places()
-    assert table.shape == (120, 120, 3)
-    assert table[0, 1].tolist() == [0.25, 0, 0.5]
-    assert table[0, 2 * COLUMNS].tolist() == [0.25, 0.5, 0]
+    assert table.shape == (3, 120, 120)
+    assert table[:, 0, 1].tolist() == [0.25, 0, 0.5]
+    assert table[:, 0, 2 * COLUMNS].tolist() == [0.25, 0.5, 0]
