@@ -63,8 +63,8 @@ print(halving.best_params_)
 
 # %%
 # All three side by side. Images allow what a sequence of patches cannot have: "auto"
-# embeds images by two convolutions, and varies them in training. That takes its time:
-# with half of the epochs the pipeline is ahead.
+# embeds images by two convolutions, lets heads first look at neighbours, and varies the
+# images in training.
 
 names = ["in the classifier", "in a pipeline", "by halving"]
 best = [search.best_score_ for search in (flat, piped, halving)]
