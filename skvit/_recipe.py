@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from skvit._images import ImageSpec, resolve_patch_size
+from skvit._images import ImageSpec, grid_shape, resolve_patch_size
 
 # Rules in the number of images are steps, and there is none below 100 images: adding
 # a few rows to a small data set, or weighting them instead, changes no setting.
@@ -260,9 +260,8 @@ def _resolve_heads(params, spec, embed_dim):
 
 def _resolve_pos_bias(pos_bias, spec, patch_size):
     """Return whether heads first look at neighbours, which only images have."""
-    sides = zip((spec.height, spec.width), patch_size, strict=True)
-    patches = math.prod(-(-length // side) for length, side in sides)
-    is_apt = spec.kind == "image" and patches <= _MOST_PATCHES_WITH_BIAS
+    grid = grid_shape((spec.height, spec.width), patch_size, patch_size)
+    is_apt = spec.kind == "image" and math.prod(grid) <= _MOST_PATCHES_WITH_BIAS
     return _auto(pos_bias, "gaussian" if is_apt else "none")
 
 

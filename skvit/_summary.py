@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from skvit._images import ImageSpec
+from skvit._images import ImageSpec, grid_shape
 from skvit._options import Architecture, Recipe
 
 if TYPE_CHECKING:
@@ -57,12 +57,8 @@ def _embedding_products(config):
     first_width = config.stem_width if config.stem_convs == 2 else config.embed_dim
     products = height * width * 9 * config.in_channels * first_width
     if config.stem_convs == 2:
-        height, width = (
-            -(-length // stride)
-            for length, stride in zip(
-                config.image_size, _first_strides(config), strict=True
-            )
-        )
+        strides = _first_strides(config)
+        height, width = grid_shape(config.image_size, strides, strides)
         products += height * width * 9 * config.stem_width * config.embed_dim
     return products
 

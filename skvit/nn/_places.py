@@ -1,5 +1,6 @@
-"""Where tokens lie to each other, and heads that by that look nearby first."""
+"""Where tokens lie, as attention is told it, and heads that first look nearby."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from skvit.nn._config import ViTConfig
 from skvit.nn._init import Part
-from skvit.nn._pos_embed import grid_coordinates
+from skvit.nn._pos_embed import grid_coordinates, rope_rotation
 
 # Rows and columns from a query to the place that each head in turn first looks at.
 _FIRST_OFFSETS = ((0, -1), (0, 1), (-1, 0), (1, 0), (0, -2), (0, 2), (-2, 0), (2, 0))
@@ -55,35 +56,41 @@ def relative_places(config: ViTConfig) -> Tensor:
     return F.pad(torch.cat((squared, offsets)), (prefix, 0, prefix, 0))
 
 
-class RelativePlaces(Part):
-    """The table of `relative_places`.
+class PlaceTable(Part):
+    """A table that follows from the configuration, the same for every block.
 
-    It is as large as the square of the tokens' number, and computed anew rather than
-    stored with the weights.
+    One that is not stored with the weights is computed anew when they are loaded.
     """
 
     table: Tensor
 
-    def __init__(self, config: ViTConfig) -> None:
+    def __init__(
+        self,
+        config: ViTConfig,
+        compute: Callable[[ViTConfig], Tensor],
+        shape: tuple[int, ...],
+        *,
+        is_stored: bool,
+    ) -> None:
         super().__init__()
         self.config = config
-        shape = (3, config.num_tokens, config.num_tokens)
-        self.register_buffer("table", torch.empty(shape), persistent=False)
+        self.compute = compute
+        self.register_buffer("table", torch.empty(shape), persistent=is_stored)
 
     def reset_parameters(self, generator: torch.Generator | None) -> None:
         """Fill the table; nothing is drawn."""
-        self.table.copy_(relative_places(self.config))
+        self.table.copy_(self.compute(self.config))
 
     def forward(self) -> Tensor:
-        """Return the table, of shape (3, tokens, tokens)."""
+        """Return the table, of the shape that it was made with."""
         return self.table
 
 
-class NoRelativePlaces(nn.Module):
-    """What stands in a network whose attention has no bias."""
+class NoTable(nn.Module):
+    """What stands where attention is told nothing."""
 
     def forward(self) -> None:
-        """Return no places."""
+        """Return no table."""
 
 
 class GaussianBias(Part):
@@ -120,11 +127,23 @@ class GaussianBias(Part):
         return bias.unflatten(-1, relative.shape[-2:])
 
 
+def make_rotation(config: ViTConfig) -> nn.Module:
+    """Return what tells blocks by which angles queries and keys are turned."""
+    if config.pos_embed != "rope":
+        return NoTable()
+    shape = config.num_tokens, config.head_dim
+    return PlaceTable(config, rope_rotation, shape, is_stored=True)
+
+
 def make_relative_places(config: ViTConfig) -> nn.Module:
-    """Return what tells blocks how tokens lie to each other."""
-    if config.pos_bias == "gaussian":
-        return RelativePlaces(config)
-    return NoRelativePlaces()
+    """Return what tells blocks how tokens lie to each other.
+
+    Its size is the square of the number of tokens: too much to store.
+    """
+    if config.pos_bias != "gaussian":
+        return NoTable()
+    shape = 3, config.num_tokens, config.num_tokens
+    return PlaceTable(config, relative_places, shape, is_stored=False)
 
 
 def make_bias(config: ViTConfig) -> nn.Module:

@@ -247,39 +247,12 @@ def rope_rotation(config: ViTConfig) -> Tensor:
     return torch.cat((angles.cos(), angles.sin()), dim=1)
 
 
-class Rotation(Part):
-    """Rotary positions along rows and columns."""
-
-    table: Tensor
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        self.config = config
-        shape = (config.num_tokens, config.head_dim)
-        self.register_buffer("table", torch.empty(shape))
-
-    def reset_parameters(self, generator: torch.Generator | None) -> None:
-        """Fill the table; nothing is drawn."""
-        self.table.copy_(rope_rotation(self.config))
-
-    def forward(self) -> Tensor:
-        """Return the rotation, (num_tokens, head_dim)."""
-        return self.table
-
-
 class NoPosEmbed(nn.Module):
     """What stands in a network that adds no positions."""
 
     def forward(self, tokens: Tensor, record: Record | None = None) -> Tensor:
         """Return (batch, tokens, embed_dim) as they came."""
         return tokens
-
-
-class NoRotation(nn.Module):
-    """What stands in a network that turns no heads."""
-
-    def forward(self) -> None:
-        """Return no rotation."""
 
 
 def make_pos_embed(config: ViTConfig) -> nn.Module:
@@ -289,8 +262,3 @@ def make_pos_embed(config: ViTConfig) -> nn.Module:
     if config.pos_embed in ("sincos", "sincos2d"):
         return FixedPosEmbed(config)
     return NoPosEmbed()
-
-
-def make_rotation(config: ViTConfig) -> nn.Module:
-    """Return what turns queries and keys."""
-    return Rotation(config) if config.pos_embed == "rope" else NoRotation()

@@ -9,8 +9,8 @@ from skvit.nn._dropout import KeepPatches, PatchDropout, make_dropout
 from skvit.nn._head import Head, make_pool
 from skvit.nn._init import Part, fill_trunc_normal
 from skvit.nn._patch_embed import make_patch_embed
-from skvit.nn._places import Places, make_relative_places
-from skvit.nn._pos_embed import make_pos_embed, make_rotation
+from skvit.nn._places import Places, make_relative_places, make_rotation
+from skvit.nn._pos_embed import make_pos_embed
 from skvit.nn._record import Record
 
 
