@@ -146,4 +146,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     reduced = precision in {"bfloat16", "float16"}
     # The dtype is ignored when the context is off, but must be one it knows.
     dtype = _DTYPES[precision] if reduced else torch.bfloat16
-    return torch.autocast(device.type, dtype=dtype, enabled=reduced)
+    # Each weight is converted once in a pass; threads would share what is kept of it.
+    return torch.autocast(
+        device.type, dtype=dtype, enabled=reduced, cache_enabled=False
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from skvit._training._optim import Optimizers, make_optimizers
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._replay import Replay
 from skvit._training._schedule import constant_factor, cosine_factor
+from skvit._training._threads import Team
 
 _VALIDATION_BATCH = 256
 
@@ -89,6 +91,19 @@ class WeightedCrossEntropy(nn.Module):
         return soft if weight is None else soft * weight[:, None]
 
 
+def add_gradients(
+    parameters: Iterable[nn.Parameter], gradients: Iterable[Tensor]
+) -> None:
+    """Add to what each parameter has, in its layout, which fused updates rely on."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter.grad is not None:
+            parameter.grad.add_(gradient)
+        elif gradient.stride() == parameter.stride():
+            parameter.grad = gradient
+        else:
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+
+
 class ViTNet(NeuralNet):
     """Train a network on `ImageData` as a `TrainingPlan` says.
 
@@ -131,6 +146,7 @@ class ViTNet(NeuralNet):
         self.first_epoch = first_epoch
         self.n_updates = n_updates
         self.make_data = make_data
+        self.team = Team()
         super().__init__(
             module,
             criterion=WeightedCrossEntropy,
@@ -308,19 +324,33 @@ class ViTNet(NeuralNet):
     ) -> Tensor:
         """Add up the parts' gradients and losses, each by its share of the batch."""
         losses = []
+        compute = partial(self._gradients, images, target, weight)
         for start in range(0, len(images), self._at_once):
-            rows = slice(start, start + self._at_once)
-            some, weights = images[rows], None if weight is None else weight[rows]
-            loss = self.criterion_(self.infer(some), target[rows], weights)
-            loss = loss * (len(some) / len(images))
-            self._scaler.scale(loss).backward()
-            losses.append(loss.detach())
+            stop = min(start + self._at_once, len(images))
+            for loss, gradients in self.team.map(compute, start, stop):
+                losses.append(loss)
+                add_gradients(self._parameters, gradients)
         return torch.stack(losses).sum()
+
+    def _gradients(
+        self, images: Tensor, target: Tensor, weight: Tensor | None, part: slice
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return a part's loss, by its share of the batch, and the loss' gradients."""
+        some, weights = images[part], None if weight is None else weight[part]
+        loss = self.criterion_(self.infer(some), target[part], weights)
+        loss = loss * (len(some) / len(images))
+        gradients = torch.autograd.grad(self._scaler.scale(loss), self._parameters)
+        return loss.detach(), gradients
 
     def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Return loss and logits of a batch that is not trained on."""
         images, (target, weight) = batch
-        logits = self.infer(images)
+
+        @torch.no_grad()  # each thread has a switch of its own
+        def infer(part: slice) -> Tensor:
+            return self.infer(images[part])
+
+        logits = torch.cat(self.team.map(infer, 0, len(images)))
         self.valid_logits.append(logits)
         return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
 

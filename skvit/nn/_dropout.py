@@ -110,3 +110,26 @@ def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
     for part in module.modules():
         if isinstance(part, RandomModule):
             part.generator = generator
+
+
+def is_random(module: nn.Module) -> bool:
+    """Say whether a module draws in training.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+
+    Returns
+    -------
+    bool
+        Whether there is any dropout, of values, branches or patches.
+
+    Examples
+    --------
+    >>> from skvit.nn import ViTConfig, VisionTransformer, is_random
+    >>> config = ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, drop_rate=0.1)
+    >>> is_random(VisionTransformer(config))
+    True
+    """
+    return any(isinstance(part, RandomModule) for part in module.modules())

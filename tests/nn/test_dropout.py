@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvit.nn import set_generator
+from skvit.nn import VisionTransformer, ViTConfig, is_random, set_generator
 from skvit.nn._dropout import (
     Dropout,
     DropPath,
@@ -89,3 +89,18 @@ def test_a_rate_of_zero_builds_nothing():
     assert isinstance(make_dropout(0.0), nn.Identity)
     assert isinstance(make_drop_path(0.0), nn.Identity)
     assert repr(make_dropout(0.1)) == "Dropout(rate=0.1)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"drop_rate": 0.1}, True),
+        ({"attn_drop_rate": 0.1}, True),
+        ({"drop_path_rate": 0.1}, True),
+        ({"patch_drop_rate": 0.5}, True),
+    ],
+)
+def test_networks_with_dropout_are_random(changes, expected):
+    config = ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, **changes)
+    assert is_random(VisionTransformer(config)) is expected

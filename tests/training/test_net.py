@@ -3,10 +3,12 @@ import pytest
 import torch
 from scipy.special import log_softmax
 from skorch.callbacks import Callback
+from skorch.helper import predefined_split
 from torch.profiler import ProfilerActivity
 
 from skvit._training import Augmentation, ImageData, Streams, ViTNet
 from skvit._training._net import WeightedCrossEntropy
+from skvit._training._threads import Team
 
 CPU = torch.device("cpu")
 
@@ -219,6 +221,90 @@ def test_batches_that_do_not_fit_are_trained_on_in_parts(
     np.testing.assert_allclose(
         in_parts.history[:, "train_loss"], at_once.history[:, "train_loss"], atol=1e-10
     )
+
+
+@pytest.mark.parametrize("size", [2, 3, 20])
+@pytest.mark.parametrize("augmentation", VARIATIONS)
+@pytest.mark.parametrize("patch_embed", ["linear", "overlap"])
+def test_threads_that_share_a_batch_train_as_one_does(
+    make_module, make_plan, make_data, size, augmentation, patch_embed
+):
+    plan = make_plan(
+        batch_size=12,
+        optimizer="muon",
+        augmentation=augmentation,
+        label_smoothing=0.1,
+        clip_norm=0.5,
+        averaging=0.9,
+    )
+    data = make_data(28, weight=np.linspace(0.5, 1.5, 28))
+    nets = []
+    for team in (Team(), Team(size)):
+        net = make_net(make_module(patch_embed=patch_embed, depth=3), plan)
+        net.train_split = predefined_split(make_data(17, seed=1))
+        net.team = team
+        with team:
+            net.initialize().fit_loop(data)
+        nets.append(net)
+    alone, shared = nets
+    for one, other in zip(
+        alone.module_.parameters(), shared.module_.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    for column in "train_loss", "valid_loss":
+        np.testing.assert_allclose(
+            shared.history[:, column], alone.history[:, column], atol=1e-10
+        )
+    for one, other in zip(alone.valid_logits, shared.valid_logits, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+        assert not other.requires_grad
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_threads_that_share_a_batch_repeat_themselves(
+    make_module, make_plan, make_data, optimizer, precision
+):
+    plan = make_plan(optimizer=optimizer, precision=precision, batch_size=23)
+    results = []
+    for _ in range(4):
+        net = make_net(make_module(torch.float32, patch_embed="overlap"), plan)
+        net.team = Team(4)
+        with net.team:
+            net.fit(make_data(dtype=torch.float32), None)
+        weights = [parameter.flatten() for parameter in net.module_.parameters()]
+        results.append(torch.cat(weights))
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_threads_that_share_a_batch_take_less_where_memory_ends(
+    make_module, make_limited, make_plan, make_data
+):
+    plan = make_plan(batch_size=12)
+    whole, limited = (
+        make_limited(make_module(), limit, OUT_OF_MEMORY[0]) for limit in (12, 3)
+    )
+    alone, shared = (make_net(m, plan).initialize() for m in (whole, limited))
+    shared.team = Team(2)
+    with shared.team:
+        for net in (alone, shared):
+            net.fit_loop(make_data(24))
+    assert limited.sizes == [6] * 2 + [3] * 24
+    assert whole.sizes == [12] * 6
+    for one, other in zip(whole.parameters(), limited.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_gradients_lie_in_memory_as_their_parameters_do(
+    make_module, make_plan, make_data
+):
+    module = make_module(patch_embed="overlap")
+    net = make_net(module, make_plan(batch_size=8, max_epochs=1)).initialize()
+    net.team = Team(2)
+    with net.team:
+        net.fit_loop(make_data(8))
+    for parameter in module.parameters():
+        assert parameter.grad.stride() == parameter.stride()
 
 
 def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(

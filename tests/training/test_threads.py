@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from skvit._training._threads import all_cores
+from skvit._training._threads import Team, all_cores, split_evenly, team_of_cores
 
 CPU = torch.device("cpu")
 
@@ -45,16 +45,88 @@ def test_one_thread_may_enter_again():
         pass
 
 
-@pytest.mark.parametrize(("n_values", "n_threads"), [(2**17 - 1, 1), (2**17, 2)])
-def test_little_work_is_done_in_one_thread(n_values, n_threads):
+@pytest.fixture
+def set_threads():
+    """Return torch's function; the number of threads is as before afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with all_cores(CPU, n_values):
-            assert torch.get_num_threads() == n_threads
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+MANY = 2**17
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "n_values", "shares", "size", "each"),
+    [
+        (1, MANY, True, 1, 1),
+        (2, MANY, True, 2, 1),
+        (3, MANY, True, 3, 1),
+        (5, MANY, True, 1, 5),
+        (6, MANY, True, 3, 2),
+        (8, MANY, True, 4, 2),
+        (2, MANY, False, 1, 2),
+        (8, MANY - 1, True, 1, 1),
+        (8, MANY - 1, False, 1, 1),
+    ],
+)
+def test_teams_take_the_cores_and_no_more(
+    set_threads, n_threads, n_values, shares, size, each
+):
+    set_threads(n_threads)
+    with team_of_cores(CPU, n_values, shares) as team:
+        assert team.size == size
+        taken = team.map(lambda _: torch.get_num_threads(), 0, 100)
+        assert taken == [each] * size
+    assert torch.get_num_threads() == n_threads
+
+
+def test_an_accelerator_has_one_thread_and_leaves_torchs_alone(set_threads):
+    set_threads(2)
+    with team_of_cores(torch.device("cuda"), MANY) as team:
+        assert team.size == 1
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 64])
+def test_parts_are_even_and_in_order(n, size):
+    numbers = range(100)
+    parts = [numbers[part] for part in split_evenly(7, 7 + n, size)]
+    assert [number for part in parts for number in part] == list(range(7, 7 + n))
+    lengths = [len(part) for part in parts]
+    assert len(parts) == min(n, size)
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_team_works_at_once_and_answers_in_order(size):
+    together = threading.Barrier(size)
+
+    def compute(part):
+        together.wait(30)  # passes only where all are inside
+        return part.start, threading.get_ident()
+
+    with Team(size) as team:
+        starts, threads = zip(*team.map(compute, 0, 60), strict=True)
+    assert list(starts) == [60 * place // size for place in range(size)]
+    assert threads[0] == threading.get_ident()
+    assert len(set(threads)) == size
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_error_is_raised_when_all_parts_have_ended(failing):
+    ended = []
+
+    def compute(part):
+        if part.start == failing:
+            raise RuntimeError("inside")
+        time.sleep(0.02)
+        ended.append(part.start)
+
+    with Team(3) as team, pytest.raises(RuntimeError, match="inside"):
+        team.map(compute, 0, 3)
+    assert sorted(ended) == sorted({0, 1, 2} - {failing})
 
 
 def test_an_error_lets_the_next_one_in():
