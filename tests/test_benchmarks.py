@@ -265,20 +265,28 @@ def test_finished_runs_are_not_repeated(tmp_path):
     assert all(run["images"] == 40 and run["seconds"] > 0 for run in runs)
 
 
-def test_rows_are_of_size_and_estimator():
-    from accuracy import to_rows
+def test_tables_are_of_size_and_rows_of_estimator():
+    from accuracy import to_sections
 
     def run(*values, seed=0, device="cpu"):
         names = "images", "name", "accuracy", "seconds"
         named = dict(zip(names, values, strict=True))
-        return named | {"seed": seed, "device": device}
+        where = {"machine": f"a {device}", "commit": "abc"}
+        return named | where | {"seed": seed, "device": device}
 
     runs = [run(50, "ViTClassifier()", 0.9, 8.0), run(5, "SVC", 0.7, 1.0)]
     runs += [run(5, "LogisticRegression", 0.5, 2.0), run(5, "SVC", 0.9, 3.0, seed=1)]
     # an accelerator adds seeds, but no seconds where there are those of a CPU
     runs += [run(50, "ViTClassifier()", 0.9, 0.1, device="cuda")]
-    assert list(to_rows(runs)) == [
-        (5, "LogisticRegression", 1, "0.5000", "", "2.0"),
-        (5, "SVC", 2, "0.8000", "0.1414", "2.0"),
-        (50, "ViTClassifier()", 1, "0.9000", "", "8.0"),
+    sections = to_sections("set", runs)
+    assert list(sections) == ["set 5", "set 50"]
+    few, many = ([line.split() for line in t.splitlines()] for t in sections.values())
+    assert few[3:5] == [
+        ["LogisticRegression", "1", "0.5000", "2.0"],
+        ["SVC", "2", "0.8000", "0.1414", "2.0"],
     ]
+    assert many[3] == ["ViTClassifier()", "1", "0.9000", "8.0"]
+    assert sections["set 5"].endswith("Measured on a cpu, commit abc.")
+    assert sections["set 50"].endswith(
+        "Measured on a cpu, commit abc; a cuda, commit abc."
+    )

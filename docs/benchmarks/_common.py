@@ -35,6 +35,8 @@ def describe_machine():
         else os.cpu_count()
     )
     instructions = torch.backends.cpu.get_cpu_capability()
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        instructions += " and AMX"
     used = f"{torch.get_num_threads()} of {cores} cores"
     parts = [f"{used} ({platform.machine()}, {instructions})"]
     if torch.cuda.is_available():

@@ -8,7 +8,7 @@
 "whole" trains the default estimator on all of CIFAR-10, which asks for a GPU. The
 environment must also hold vit-pytorch. Every test image is looked at once by each
 trained estimator; nothing is chosen by it. Hours can be cut into pieces: what --log
-holds is not run again, and the table is made of all of it.
+holds is not run again, and each table is made of all that it holds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ ORDER = list(make_rivals(None, 0))
 OURS = [name for name in ORDER if name.startswith("ViTClassifier(")]
 # The last mirrors images, which changes digits.
 NAMES = {"digits": ORDER[:-1], "cifar10": ORDER, "whole": OURS}
-HEADER = "images", "estimator", "seeds", "accuracy", "spread", "seconds"
+HEADER = "estimator", "seeds", "accuracy", "spread", "seconds"
 
 
 def digits_splits(seeds):
@@ -101,7 +101,8 @@ def judge(clf, X_train, X_test, y_train, y_test):
     clf.fit(X_train, y_train)
     seconds = clock() - start
     accuracy = float(np.mean(clf.predict(X_test) == y_test))
-    return {"accuracy": accuracy, "seconds": seconds, "commit": describe_commit()}
+    where = {"machine": describe_machine(), "commit": describe_commit()}
+    return {"accuracy": accuracy, "seconds": seconds} | where
 
 
 def to_rows(runs):
@@ -111,9 +112,9 @@ def to_rows(runs):
     """
 
     def place(run):
-        return run["images"], ORDER.index(run["name"])
+        return ORDER.index(run["name"])
 
-    for (n_images, _), group in groupby(sorted(runs, key=place), place):
+    for _, group in groupby(sorted(runs, key=place), place):
         same = list(group)
         by_seed = {run["seed"]: run["accuracy"] for run in same}
         spread = f"{stdev(by_seed.values()):.4f}" if len(by_seed) > 1 else ""
@@ -121,7 +122,23 @@ def to_rows(runs):
         seconds = mean(here or [run["seconds"] for run in same])
         accuracy = f"{mean(by_seed.values()):.4f}"
         cells = len(by_seed), accuracy, spread, f"{seconds:.1f}"
-        yield (n_images, same[0]["name"], *cells)
+        yield (same[0]["name"], *cells)
+
+
+def to_sections(name, runs):
+    """Text by the name of a set and its number of images."""
+
+    def size(run):
+        return run["images"]
+
+    sections = {}
+    for n_images, group in groupby(sorted(runs, key=size), size):
+        alike = list(group)
+        table = rst_table(HEADER, list(to_rows(alike)))
+        settings = {f"{run['machine']}, commit {run['commit']}" for run in alike}
+        text = f"{table}\n\nMeasured on {'; '.join(sorted(settings))}."
+        sections[f"{name} {n_images}"] = text
+    return sections
 
 
 def parse(arguments=None):
@@ -146,12 +163,10 @@ def main(arguments=None):
     log = Log(asked.log)
     for splits in find_splits(asked):
         measure(splits, asked.names or NAMES[asked.set], log)
-    commits = ", ".join(sorted({run["commit"] for run in log.runs}))
-    table = rst_table(HEADER, list(to_rows(log.runs)))
-    text = f"{table}\n\nMeasured on {describe_machine()}, commit {commits}."
-    print(text)
+    sections = to_sections(asked.set, log.runs)
+    print(*sections.values(), sep="\n\n")
     if asked.page:
-        update_page(asked.page, {asked.set: text})
+        update_page(asked.page, sections)
 
 
 def find_splits(asked):
