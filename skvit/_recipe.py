@@ -32,7 +32,7 @@ _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
 # Each first looks at another place; narrower heads than that tell little apart.
-_HEADS_OF_IMAGES, _LEAST_HEAD_DIM_OF_IMAGES = 8, 8
+_HEADS_OF_IMAGES, _LEAST_HEAD_DIM_OF_IMAGES = 4, 8
 _MOST_PATCHES_WITH_BIAS = 256  # it takes memory by the square of their number
 _RATE_AT_WIDTH_64 = 3e-3
 _MIN_UPDATES_TO_AVERAGE = 500
@@ -240,7 +240,7 @@ def _resolve_batch_size(batch_size, spec, n_samples, is_large):
 
 
 def _resolve_heads(params, spec, embed_dim):
-    """Return the number of heads: each about 32 wide, but eight of images or more.
+    """Return the number of heads: each about 32 wide, but four of images or more.
 
     Those of images are 8 wide or more, and those that are turned by rotary positions
     have a width that 4 divides.
