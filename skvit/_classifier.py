@@ -80,7 +80,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Number of encoder blocks.
     num_heads : int or "auto", default="auto"
         Number of attention heads; must divide `embed_dim`. "auto" makes them about 32
-        wide, but for images takes 4 at least where that leaves each 8 wide.
+        wide, but for images takes 8 at least where that leaves each 8 wide.
     mlp_ratio : float or "auto", default="auto"
         Width of the feed-forward layers over `embed_dim`.
     pos_embed : {"auto", "learned", "sincos", "sincos2d", "rope", "none"}, \

@@ -12,7 +12,8 @@ from skvit._images import ImageSpec, grid_shape, resolve_patch_size
 # (from this many images on, value)
 _FEW = (0, 40), (100, 80), (300, 40)
 _EPOCHS = *_FEW, (1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)
-_EPOCHS_OF_SMALL = ((0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16))
+_EPOCHS_OF_TABLES = (0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16)
+_EPOCHS_OF_SMALL = (0, 40), (100, 160), (300, 80), *_EPOCHS_OF_TABLES[2:]
 _EPOCHS_OF_WIDE = *_FEW, (4_000, 30), (15_000, 20), (40_000, 14)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
@@ -32,7 +33,7 @@ _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
 # Each first looks at another place; narrower heads than that tell little apart.
-_HEADS_OF_IMAGES, _LEAST_HEAD_DIM_OF_IMAGES = 4, 8
+_HEADS_OF_IMAGES, _LEAST_HEAD_DIM_OF_IMAGES = 8, 8
 _MOST_PATCHES_WITH_BIAS = 256  # it takes memory by the square of their number
 _RATE_AT_WIDTH_64 = 3e-3
 _MIN_UPDATES_TO_AVERAGE = 500
@@ -225,7 +226,9 @@ def _resolve_epochs(max_epochs, spec, n_samples, is_large):
 
 def _epoch_steps(spec):
     """Return numbers of epochs by numbers of images of a kind."""
-    if spec.kind == "table" or spec.n_features < _SMALL:
+    if spec.kind == "table":
+        return _EPOCHS_OF_TABLES
+    if spec.n_features < _SMALL:
         return _EPOCHS_OF_SMALL
     is_wide = spec.kind == "image" and min(spec.height, spec.width) >= _WIDE
     return _EPOCHS_OF_WIDE if is_wide else _EPOCHS
@@ -240,7 +243,7 @@ def _resolve_batch_size(batch_size, spec, n_samples, is_large):
 
 
 def _resolve_heads(params, spec, embed_dim):
-    """Return the number of heads: each about 32 wide, but four of images or more.
+    """Return the number of heads: each about 32 wide, but eight of images or more.
 
     Those of images are 8 wide or more, and those that are turned by rotary positions
     have a width that 4 divides.

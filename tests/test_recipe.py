@@ -152,9 +152,9 @@ def test_heads_of_tables_divide_the_width_into_about_32(embed_dim):
 
 @pytest.mark.parametrize(
     ("embed_dim", "heads"),
-    [(4, 1), (8, 1), (12, 1), (16, 2), (64, 4), (66, 3), (128, 4), (192, 6), (512, 16)],
+    [(4, 1), (8, 1), (12, 1), (16, 2), (64, 8), (66, 6), (128, 8), (192, 8), (512, 16)],
 )
-def test_images_have_four_heads_or_more_if_their_width_allows_it(embed_dim, heads):
+def test_images_have_eight_heads_if_their_width_allows_it(embed_dim, heads):
     assert resolve(PHOTO, embed_dim=embed_dim).num_heads == heads
 
 
@@ -188,6 +188,12 @@ def test_rate_falls_with_the_width_and_fits_the_optimizer():
 def test_muon_trains_images_and_their_patches_and_adamw_tables():
     assert resolve(GRAY).optimizer == resolve(SEQUENCE).optimizer == "muon"
     assert resolve(TABLE).optimizer == "adamw"
+
+
+def test_updates_of_few_small_images_are_not_few():
+    epochs = [resolve(GRAY, n).max_epochs for n in (99, 100, 299, 300)]
+    assert epochs == [40, 160, 160, 80]
+    assert resolve(TABLE, 100).max_epochs == 80
 
 
 def test_small_images_and_tables_take_more_epochs():

@@ -32,7 +32,7 @@ CHOICES = {
     'pos_embed="none"': {"pos_embed": "none"},
     'pos_embed="rope"': {"pos_embed": "rope"},
     'pos_bias="none"': {"architecture": Architecture(pos_bias="none")},
-    "eight heads": {"num_heads": 8},
+    "four heads": {"num_heads": 4},
     "depth=2": {"depth": 2},
     "stem_width=64": {"architecture": Architecture(stem_width=64)},
     "embed_dim=96": {"embed_dim": 96},

@@ -93,9 +93,9 @@ def attention_maps(clf, X, *, layers=None, heads=None, queries=None, upsample=Fa
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = ViTClassifier(depth=2, pool="token", max_epochs=1).fit(X[:100], y[:100])
     >>> attention_maps(clf, X[:5], layers=-1).shape  # 1 class token, 16 patches
-    (5, 1, 4, 17, 17)
+    (5, 1, 8, 17, 17)
     >>> attention_maps(clf, X[:5], queries="pool", upsample=True).shape
-    (5, 2, 4, 8, 8)
+    (5, 2, 8, 8, 8)
     """
     network = open_network(clf, X, need_pixels=upsample)
     config = network.config
