@@ -12,8 +12,9 @@ from skvit._images import ImageSpec, grid_shape, resolve_patch_size
 # (from this many images on, value)
 _FEW = (0, 40), (100, 80), (300, 40)
 _EPOCHS = *_FEW, (1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)
-_EPOCHS_OF_TABLES = (0, 40), (100, 80), (1_000, 45), (4_000, 24), (15_000, 16)
-_EPOCHS_OF_SMALL = (0, 40), (100, 160), (300, 80), *_EPOCHS_OF_TABLES[2:]
+_THOUSANDS_OF_SMALL = (1_000, 45), (4_000, 24), (15_000, 16)
+_EPOCHS_OF_TABLES = (0, 40), (100, 80), *_THOUSANDS_OF_SMALL
+_EPOCHS_OF_SMALL = (0, 40), (100, 160), (300, 80), *_THOUSANDS_OF_SMALL
 _EPOCHS_OF_WIDE = *_FEW, (4_000, 30), (15_000, 20), (40_000, 14)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))

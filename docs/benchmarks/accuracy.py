@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -127,11 +128,7 @@ def to_rows(runs):
 
 def to_sections(name, runs):
     """Text by the name of a set and its number of images."""
-
-    def size(run):
-        return run["images"]
-
-    sections = {}
+    size, sections = itemgetter("images"), {}
     for n_images, group in groupby(sorted(runs, key=size), size):
         alike = list(group)
         table = rst_table(HEADER, list(to_rows(alike)))

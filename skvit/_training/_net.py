@@ -345,12 +345,8 @@ class ViTNet(NeuralNet):
     def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Return loss and logits of a batch that is not trained on."""
         images, (target, weight) = batch
-
-        @torch.no_grad()  # each thread has a switch of its own
-        def infer(part: slice) -> Tensor:
-            return self.infer(images[part])
-
-        logits = torch.cat(self.team.map(infer, 0, len(images)))
+        parts = self.team.map(lambda rows: self.infer(images[rows]), 0, len(images))
+        logits = torch.cat(parts)
         self.valid_logits.append(logits)
         return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
 

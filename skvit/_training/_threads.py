@@ -76,11 +76,20 @@ class Team:
     def map(
         self, compute: Callable[[slice], Result], start: int, stop: int
     ) -> list[Result]:
-        """Return what a function makes of each part of a range, in their order."""
+        """Return what a function makes of each part of a range, in their order.
+
+        Gradients are kept by all threads if they are by the calling one.
+        """
         own, *rest = split_evenly(start, stop, self.size)
         if self._others is None:
             return [compute(own)]
-        futures = [self._others.submit(compute, part) for part in rest]
+        keeps_gradients = torch.is_grad_enabled()  # a switch that each thread has
+
+        def compute_alike(part: slice) -> Result:
+            with torch.set_grad_enabled(keeps_gradients):
+                return compute(part)
+
+        futures = [self._others.submit(compute_alike, part) for part in rest]
         try:
             first = compute(own)
         finally:

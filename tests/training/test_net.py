@@ -17,6 +17,12 @@ def make_net(module, plan, seed=0, device=CPU, **settings):
     return ViTNet(module, plan, Streams.on(device, seed), device=device, **settings)
 
 
+def assert_same_weights(one, other):
+    """Compare two networks' parameters in double precision."""
+    for mine, its in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, its, rtol=0, atol=1e-10)
+
+
 def logits_and_labels(n=6, n_classes=4):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, n_classes)), rng.integers(n_classes, size=n)
@@ -216,8 +222,7 @@ def test_batches_that_do_not_fit_are_trained_on_in_parts(
     assert limited.sizes[:6] == [12, 6, 3, 3, 3, 3]
     assert limited.sizes[6:] == [3] * 20
     assert whole.sizes == [12] * 6
-    for one, other in zip(whole.parameters(), limited.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    assert_same_weights(whole, limited)
     np.testing.assert_allclose(
         in_parts.history[:, "train_loss"], at_once.history[:, "train_loss"], atol=1e-10
     )
@@ -247,10 +252,7 @@ def test_threads_that_share_a_batch_train_as_one_does(
             net.initialize().fit_loop(data)
         nets.append(net)
     alone, shared = nets
-    for one, other in zip(
-        alone.module_.parameters(), shared.module_.parameters(), strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    assert_same_weights(alone.module_, shared.module_)
     for column in "train_loss", "valid_loss":
         np.testing.assert_allclose(
             shared.history[:, column], alone.history[:, column], atol=1e-10
@@ -291,8 +293,7 @@ def test_threads_that_share_a_batch_take_less_where_memory_ends(
             net.fit_loop(make_data(24))
     assert limited.sizes == [6] * 2 + [3] * 24
     assert whole.sizes == [12] * 6
-    for one, other in zip(whole.parameters(), limited.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    assert_same_weights(whole, limited)
 
 
 def test_gradients_lie_in_memory_as_their_parameters_do(

@@ -45,14 +45,6 @@ def test_one_thread_may_enter_again():
         pass
 
 
-@pytest.fixture
-def set_threads():
-    """Return torch's function; the number of threads is as before afterwards."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 MANY = 2**17
 
 
@@ -71,9 +63,9 @@ MANY = 2**17
     ],
 )
 def test_teams_take_the_cores_and_no_more(
-    set_threads, n_threads, n_values, shares, size, each
+    one_thread, n_threads, n_values, shares, size, each
 ):
-    set_threads(n_threads)
+    torch.set_num_threads(n_threads)
     with team_of_cores(CPU, n_values, shares) as team:
         assert team.size == size
         taken = team.map(lambda _: torch.get_num_threads(), 0, 100)
@@ -81,8 +73,8 @@ def test_teams_take_the_cores_and_no_more(
     assert torch.get_num_threads() == n_threads
 
 
-def test_an_accelerator_has_one_thread_and_leaves_torchs_alone(set_threads):
-    set_threads(2)
+def test_an_accelerator_has_one_thread_and_leaves_torchs_alone(one_thread):
+    torch.set_num_threads(2)
     with team_of_cores(torch.device("cuda"), MANY) as team:
         assert team.size == 1
         assert torch.get_num_threads() == 2
