@@ -20,7 +20,7 @@ from skvit._training._optim import Optimizers, make_optimizers
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._replay import Replay
 from skvit._training._schedule import constant_factor, cosine_factor
-from skvit._training._threads import Team
+from skvit._training._threads import Result, Team
 
 _VALIDATION_BATCH = 256
 
@@ -327,10 +327,24 @@ class ViTNet(NeuralNet):
         compute = partial(self._gradients, images, target, weight)
         for start in range(0, len(images), self._at_once):
             stop = min(start + self._at_once, len(images))
-            for loss, gradients in self.team.map(compute, start, stop):
+            for loss, gradients in self._map(compute, start, stop):
                 losses.append(loss)
                 add_gradients(self._parameters, gradients)
         return torch.stack(losses).sum()
+
+    def _map(
+        self, compute: Callable[[slice], Result], start: int, stop: int
+    ) -> list[Result]:
+        """Compute the parts of a batch that the team shares, alike however many."""
+        if self.team.size == 1:
+            return self.team.map(compute, start, stop)
+        drawing_for = self.streams.shared(slice(start, stop))
+
+        def compute_part(part: slice) -> Result:
+            with drawing_for(part):
+                return compute(part)
+
+        return self.team.map(compute_part, start, stop)
 
     def _gradients(
         self, images: Tensor, target: Tensor, weight: Tensor | None, part: slice

@@ -1,11 +1,14 @@
 """What a training run is told: numbers only, every "auto" already resolved."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from skvit._training._augment import Augmentation
+from skvit.nn import drawing_for_rows
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,18 @@ class Streams:
         """Seed both generators for an epoch."""
         self.host.manual_seed(stream_seed(self.seed, epoch, 1))
         self.device.manual_seed(stream_seed(self.seed, epoch, 2))
+
+    def shared(self, batch: slice) -> Callable[[slice], AbstractContextManager]:
+        """Return what lets a thread that computes a part of a batch draw for it.
+
+        The first part leaves the generator as the whole batch would.
+        """
+        state = self.device.get_state()
+
+        def drawing_for(part: slice) -> AbstractContextManager:
+            is_first = part.start == batch.start
+            source = self.device if is_first else torch.Generator().set_state(state)
+            rows = slice(part.start - batch.start, part.stop - batch.start)
+            return drawing_for_rows(rows, batch.stop - batch.start, source)
+
+        return drawing_for

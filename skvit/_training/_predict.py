@@ -9,7 +9,7 @@ from torch import Tensor
 from skvit._training._batches import ImageData
 from skvit._training._device import autocast
 from skvit._training._memory import halve
-from skvit._training._threads import all_cores
+from skvit._training._threads import all_cores, team_of_cores
 from skvit.nn import VisionTransformer
 
 _ACTIVATION_BYTES = 2**25  # a batch's activations, small enough to stay near the CPU
@@ -26,7 +26,7 @@ def batch_size_for(
     `n_maps` is how many layers' attention weights are held besides.
     """
     config = module.config
-    tokens = module.num_patches + module.num_prefix_tokens
+    tokens = config.num_tokens
     numbers = tokens * (config.embed_dim * _TENSORS_PER_BLOCK)
     numbers += (1 + n_maps) * config.num_heads * tokens * tokens
     budget = _ACTIVATION_BYTES * (1 if device.type == "cpu" else _ACCELERATOR_FACTOR)
@@ -60,11 +60,19 @@ def predict_logits(
         If not even one image fits into the device's memory.
     """
 
-    def logits(part: slice) -> Tensor:
+    def logits_of(images: Tensor) -> Tensor:
         with torch.inference_mode(), autocast(precision, data.device):
-            return _mean_over_views(module, data.inputs(part), n_views)
+            return _mean_over_views(module, images, n_views)
 
-    return over_batches(logits, data, batch_size_for(module, data.device))
+    size = min(batch_size_for(module, data.device), len(data))
+    with team_of_cores(data.device, module.config, size) as team:
+
+        def logits(part: slice) -> Tensor:
+            images = data.inputs(part)
+            parts = team.map(lambda rows: logits_of(images[rows]), 0, len(images))
+            return torch.cat(parts)
+
+        return over_batches(logits, data, size)
 
 
 def over_batches(

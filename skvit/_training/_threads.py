@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import torch
 
 from skvit._training._memory import keep_freed_memory
+from skvit.nn import ViTConfig
 
 Result = TypeVar("Result")
 
-# Numbers that a layer handles at a time, below which one thread is as fast as several.
-_MANY = 2**17
+# Products of a layer's map, below which one thread is as fast as several.
+_MANY = 2**23
 # More parts than these would wait for each other in Python, which runs one at a time.
-_TEAM_SIZES = 4, 3, 2, 1
+_TEAM_SIZES = 1, 2, 3, 4
 _cores = threading.RLock()
 
 
@@ -112,7 +113,7 @@ def split_evenly(start: int, stop: int, size: int) -> list[slice]:
 
 @contextmanager
 def team_of_cores(
-    device: torch.device, n_values: int, shares: bool = True
+    device: torch.device, config: ViTConfig, n_images: int, shares: bool = True
 ) -> Iterator[Team]:
     """Hold the cores of this process, and yield the threads that share a batch.
 
@@ -120,18 +121,23 @@ def team_of_cores(
     ----------
     device : torch.device
         Where is computed; what is not the CPU has one thread to tell it what to do.
-    n_values : int
-        Numbers that a layer handles at a time; for few, one thread does it all.
+    config : ViTConfig
+        The network's; for few, small images one thread does it all.
+    n_images : int
+        Images in a batch. Where they are fewer than the threads, or do not come out
+        even, several of PyTorch's threads share each layer of a part.
     shares : bool, default=True
         Whether parts of a batch may be computed at once; otherwise all threads are
-        PyTorch's, which shares each layer among them.
+        PyTorch's.
     """
     with all_cores(device):
         n_threads = torch.get_num_threads()
         size = 1
         if device.type == "cpu":
-            n_threads = n_threads if n_values >= _MANY else 1
-            size = next(s for s in _TEAM_SIZES if n_threads % s == 0) if shares else 1
+            n_products = n_images * config.num_tokens * config.embed_dim**2
+            n_threads = n_threads if n_products >= _MANY else 1
+            most = n_images if shares else 1
+            size = max(s for s in _TEAM_SIZES if n_threads % s == 0 and s <= most)
             torch.set_num_threads(n_threads // size)
         with Team(size) as team:
             yield team

@@ -14,7 +14,7 @@ from skvit._training._monitor import Monitor, TrainingEndError
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._threads import team_of_cores
-from skvit.nn import VisionTransformer, is_random, set_generator
+from skvit.nn import VisionTransformer, set_generator
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,8 @@ def train(
     )
     if valid_data is not None:
         net.train_split = predefined_split(valid_data)
-    config = module.config
-    values_of_a_batch = plan.batch_size * config.num_tokens * config.embed_dim
-    shares = not is_random(module) and not plan.compile
-    with team_of_cores(data.device, values_of_a_batch, shares) as net.team:
+    batch = module.config, plan.batch_size
+    with team_of_cores(data.device, *batch, shares=not plan.compile) as net.team:
         net.initialize()
         if start.optimizers:
             net.optimizers.load_states(to_torch(start.optimizers))

@@ -2,7 +2,7 @@
 
 from skvit.nn._attention import attention_weights
 from skvit.nn._config import ViTConfig
-from skvit.nn._dropout import is_random, set_generator
+from skvit.nn._dropout import drawing_for_rows, set_generator
 from skvit.nn._patch_embed import conv_to_linear, linear_to_conv
 from skvit.nn._pos_embed import resample_pos_embed, sincos_1d, sincos_2d
 from skvit.nn._presets import PRESETS
@@ -19,7 +19,7 @@ __all__ = [
     "attention_weights",
     "change_size",
     "conv_to_linear",
-    "is_random",
+    "drawing_for_rows",
     "linear_to_conv",
     "resample_pos_embed",
     "resize_patch_kernel",

@@ -1,9 +1,15 @@
 """Dropout of values, of residual branches and of patches, from a given generator."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from skvit.nn._places import Places
+
+_thread = threading.local()  # what `drawing_for_rows` says of each
 
 
 class RandomModule(nn.Module):
@@ -15,9 +21,15 @@ class RandomModule(nn.Module):
         self.generator: torch.Generator | None = None
 
     def draw(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """Return uniform draws in [0, 1), made where the generator lives."""
-        source = device if self.generator is None else self.generator.device
-        return torch.rand(shape, generator=self.generator, device=source).to(device)
+        """Return uniform draws in [0, 1), made where the generator lives.
+
+        The first number of the shape is that of the batch's samples.
+        """
+        alone = slice(None), shape[0], self.generator
+        rows, total, generator = getattr(_thread, "share", alone)
+        source = device if generator is None else generator.device
+        whole = torch.rand((total, *shape[1:]), generator=generator, device=source)
+        return whole[rows].to(device)
 
     def extra_repr(self) -> str:
         """Show the rate."""
@@ -112,24 +124,40 @@ def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
             part.generator = generator
 
 
-def is_random(module: nn.Module) -> bool:
-    """Say whether a module draws in training.
+@contextmanager
+def drawing_for_rows(
+    rows: slice, total: int, generator: torch.Generator
+) -> Iterator[None]:
+    """Let this thread's dropouts draw for a whole batch, and use what is some rows'.
+
+    Threads that share a batch then drop what one thread would drop.
 
     Parameters
     ----------
-    module : nn.Module
-        The network.
+    rows : slice
+        The rows that this thread computes.
+    total : int
+        Number of rows of the batch.
+    generator : torch.Generator
+        Source of this thread's draws, instead of the modules' own; in the same state
+        for every thread.
 
-    Returns
-    -------
-    bool
-        Whether there is any dropout, of values, branches or patches.
+    Yields
+    ------
+    None
+        While it holds.
 
     Examples
     --------
-    >>> from skvit.nn import ViTConfig, VisionTransformer, is_random
+    >>> import torch
+    >>> from skvit.nn import ViTConfig, VisionTransformer, drawing_for_rows
     >>> config = ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, drop_rate=0.1)
-    >>> is_random(VisionTransformer(config))
-    True
+    >>> network, images = VisionTransformer(config), torch.zeros(6, 1, 8, 8)
+    >>> with drawing_for_rows(slice(4, 6), 6, torch.Generator().manual_seed(0)):
+    ...     logits = network(images[4:])
     """
-    return any(isinstance(part, RandomModule) for part in module.modules())
+    _thread.share = rows, total, generator
+    try:
+        yield
+    finally:
+        del _thread.share

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvit.nn import VisionTransformer, ViTConfig, is_random, set_generator
+from skvit.nn import VisionTransformer, ViTConfig, drawing_for_rows, set_generator
 from skvit.nn._dropout import (
     Dropout,
     DropPath,
@@ -92,15 +92,32 @@ def test_a_rate_of_zero_builds_nothing():
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    "changes",
     [
-        ({}, False),
-        ({"drop_rate": 0.1}, True),
-        ({"attn_drop_rate": 0.1}, True),
-        ({"drop_path_rate": 0.1}, True),
-        ({"patch_drop_rate": 0.5}, True),
+        {"drop_rate": 0.5},
+        {"attn_drop_rate": 0.5},
+        {"drop_path_rate": 0.5},
+        {"patch_drop_rate": 0.5},
     ],
 )
-def test_networks_with_dropout_are_random(changes, expected):
-    config = ViTConfig((8, 8), (4, 4), 1, 2, 8, 2, 2, **changes)
-    assert is_random(VisionTransformer(config)) is expected
+def test_rows_of_a_batch_drop_what_the_whole_batch_drops(changes):
+    config = ViTConfig((8, 8), (2, 2), 1, 2, 8, 2, 2, **changes)
+    network = seeded(VisionTransformer(config, torch.Generator().manual_seed(0)), 1)
+    images = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    network = network.double()
+    whole = network(images.double())
+    for rows in (slice(0, 3), slice(3, 7)):
+        with drawing_for_rows(rows, 7, torch.Generator().manual_seed(1)):
+            part = network(images[rows].double())
+        torch.testing.assert_close(part, whole[rows], rtol=0, atol=1e-12)
+    assert not torch.allclose(network(images.double()), whole)
+
+
+def test_a_share_of_a_batch_is_forgotten_after_an_error():
+    module, x = Dropout(0.5).train(), torch.ones(4, 50)
+    with (
+        pytest.raises(ZeroDivisionError),
+        drawing_for_rows(slice(0, 1), 9, torch.Generator()),
+    ):
+        1 / 0  # noqa: B018 (an error is what is asked for)
+    assert seeded(module)(x).shape == x.shape

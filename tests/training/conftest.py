@@ -26,6 +26,7 @@ class Limited(torch.nn.Module):
     def __init__(self, network, limit, error):
         super().__init__()
         self.network, self.limit, self.error, self.sizes = network, limit, error, []
+        self.config = network.config
 
     def forward(self, images):
         self.sizes.append(len(images))

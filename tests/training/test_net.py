@@ -9,12 +9,21 @@ from torch.profiler import ProfilerActivity
 from skvit._training import Augmentation, ImageData, Streams, ViTNet
 from skvit._training._net import WeightedCrossEntropy
 from skvit._training._threads import Team
+from skvit.nn import set_generator
 
 CPU = torch.device("cpu")
+DROPOUT = {
+    "drop_rate": 0.1,
+    "attn_drop_rate": 0.1,
+    "drop_path_rate": 0.2,
+    "patch_drop_rate": 0.3,
+}
 
 
 def make_net(module, plan, seed=0, device=CPU, **settings):
-    return ViTNet(module, plan, Streams.on(device, seed), device=device, **settings)
+    streams = Streams.on(device, seed)
+    set_generator(module, streams.device)
+    return ViTNet(module, plan, streams, device=device, **settings)
 
 
 def assert_same_weights(one, other):
@@ -230,9 +239,11 @@ def test_batches_that_do_not_fit_are_trained_on_in_parts(
 
 @pytest.mark.parametrize("size", [2, 3, 20])
 @pytest.mark.parametrize("augmentation", VARIATIONS)
-@pytest.mark.parametrize("patch_embed", ["linear", "overlap"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"patch_embed": "overlap"}, DROPOUT], ids=["plain", "stem", "drop"]
+)
 def test_threads_that_share_a_batch_train_as_one_does(
-    make_module, make_plan, make_data, size, augmentation, patch_embed
+    make_module, make_plan, make_data, size, augmentation, changes
 ):
     plan = make_plan(
         batch_size=12,
@@ -245,7 +256,7 @@ def test_threads_that_share_a_batch_train_as_one_does(
     data = make_data(28, weight=np.linspace(0.5, 1.5, 28))
     nets = []
     for team in (Team(), Team(size)):
-        net = make_net(make_module(patch_embed=patch_embed, depth=3), plan)
+        net = make_net(make_module(depth=3, **changes), plan)
         net.train_split = predefined_split(make_data(17, seed=1))
         net.team = team
         with team:

@@ -35,6 +35,20 @@ def test_outputs_are_the_same_in_batches_of_any_size(
     assert logits.dtype == np.float64
 
 
+@pytest.mark.parametrize("n_views", [1, 5])
+def test_threads_that_share_images_predict_as_one_does(
+    one_thread, make_module, make_limited, make_data, n_views
+):
+    module, data = make_module(embed_dim=512).eval(), make_data(22)
+    alone = predict_logits(module, data, "float64", n_views)
+    torch.set_num_threads(4)
+    limited = make_limited(module, 100, None)
+    shared = predict_logits(limited, data, "float64", n_views)
+    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-12)
+    assert sorted(limited.sizes) == sorted(n_views * [5, 6, 5, 6])
+    assert torch.get_num_threads() == 4
+
+
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
@@ -57,9 +71,6 @@ def test_the_first_batch_is_no_larger_than_the_data(
     make_module, make_limited, make_data
 ):
     limited = make_limited(make_module().eval(), 6, OUT_OF_MEMORY[0])
-    limited.config = limited.network.config
-    limited.num_patches = limited.network.num_patches
-    limited.num_prefix_tokens = limited.network.num_prefix_tokens
     predict_logits(limited, make_data(24), "float64")
     assert limited.sizes[:3] == [24, 12, 6]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skvit._training._threads import Team, all_cores, split_evenly, team_of_cores
+from skvit.nn import ViTConfig
 
 CPU = torch.device("cpu")
 
@@ -45,11 +46,12 @@ def test_one_thread_may_enter_again():
         pass
 
 
-MANY = 2**17
+CONFIG = ViTConfig((16, 16), (2, 2), 1, 2, 64, 2, 2)  # 64 tokens of width 64
+MANY = 32  # images
 
 
 @pytest.mark.parametrize(
-    ("n_threads", "n_values", "shares", "size", "each"),
+    ("n_threads", "n_images", "shares", "size", "each"),
     [
         (1, MANY, True, 1, 1),
         (2, MANY, True, 2, 1),
@@ -63,19 +65,31 @@ MANY = 2**17
     ],
 )
 def test_teams_take_the_cores_and_no_more(
-    one_thread, n_threads, n_values, shares, size, each
+    one_thread, n_threads, n_images, shares, size, each
 ):
     torch.set_num_threads(n_threads)
-    with team_of_cores(CPU, n_values, shares) as team:
+    with team_of_cores(CPU, CONFIG, n_images, shares) as team:
         assert team.size == size
         taken = team.map(lambda _: torch.get_num_threads(), 0, 100)
         assert taken == [each] * size
     assert torch.get_num_threads() == n_threads
 
 
+@pytest.mark.parametrize(
+    ("n_images", "size", "each"), [(1, 1, 8), (2, 2, 4), (3, 2, 4), (4, 4, 2)]
+)
+def test_threads_share_the_layers_of_a_few_large_images(
+    one_thread, n_images, size, each
+):
+    torch.set_num_threads(8)
+    large = ViTConfig((64, 64), (4, 4), 3, 2, 192, 2, 2)
+    with team_of_cores(CPU, large, n_images) as team:
+        assert (team.size, torch.get_num_threads()) == (size, each)
+
+
 def test_an_accelerator_has_one_thread_and_leaves_torchs_alone(one_thread):
     torch.set_num_threads(2)
-    with team_of_cores(torch.device("cuda"), MANY) as team:
+    with team_of_cores(torch.device("cuda"), CONFIG, MANY) as team:
         assert team.size == 1
         assert torch.get_num_threads() == 2
 
