@@ -14,7 +14,7 @@ from skvit._doctor import (
     check_training,
     value_scale,
 )
-from skvit._recipe import averaging_start, resolve_recipe
+from skvit._recipe import averaging_start, dropping_end, resolve_recipe
 from skvit._samples import Run
 from skvit._training import (
     Augmentation,
@@ -89,7 +89,7 @@ def network_config(recipe, architecture, spec, n_outputs):
         drop_rate=architecture.drop_rate,
         attn_drop_rate=architecture.attn_drop_rate,
         drop_path_rate=recipe.drop_path_rate,
-        patch_drop_rate=architecture.patch_drop_rate,
+        patch_drop_rate=recipe.patch_drop_rate,
         stem_width=recipe.stem_width,
         stem_convs=architecture.stem_convs,
         norm_after_pool=architecture.norm_after_pool,
@@ -139,11 +139,17 @@ def training_plan(recipe, options, run, n_samples, n_outputs, precision, compile
         label_smoothing=recipe.label_smoothing,
         averaging=None if run.partial else recipe.averaging,
         averaging_start=averaging_start(updates),
+        dropping_end=_dropping_end(recipe, 0 if run.partial else updates),
         augmentation=None if recipe.augment is None else Augmentation(**recipe.augment),
         precision=precision,
         compile=compile_it,
         n_classes=n_outputs,
     )
+
+
+def _dropping_end(recipe, total_updates):
+    """Return the update from which on all patches are seen, if some are left out."""
+    return dropping_end(total_updates) if recipe.patch_drop_rate else None
 
 
 def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, report_to):

@@ -31,6 +31,11 @@ _DEPTH = ((0, 2), (_SMALL, 4))
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 
+# An image costs less without some of its patches, which pays for more epochs.
+_PATCH_DROP_RATE = ((0, 0.0), (4_000, 0.5))
+_LEAST_PATCHES_TO_DROP = 32
+_DROPPING_SHARE = 0.75  # of the updates, at the beginning
+
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
 # Each first looks at another place; narrower heads than that tell little apart.
@@ -69,6 +74,8 @@ class ResolvedRecipe:
         Whether the stem's first filters come from the images.
     drop_path_rate : float
         Stochastic depth of the last block.
+    patch_drop_rate : float
+        Fraction of the patches left out of a training step.
     max_epochs, batch_size : int
         Length of training and size of a batch.
     optimizer : str
@@ -96,6 +103,7 @@ class ResolvedRecipe:
     stem_width: int
     whiten: bool
     drop_path_rate: float
+    patch_drop_rate: float
     max_epochs: int
     batch_size: int
     optimizer: str
@@ -154,15 +162,21 @@ def resolve_recipe(
     is_image = spec.kind == "image"
     is_large = is_image and accelerated and n_samples >= _LARGE
     architecture, recipe = params.architecture, params.recipe
+    patch_size = _resolve_patch_size(params.patch_size, spec)
+    n_patches = math.prod(grid_shape((spec.height, spec.width), patch_size, patch_size))
     embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
-    max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples, is_large)
+    patch_drop_rate = _auto(
+        architecture.patch_drop_rate,
+        0.0 if is_large else _choose_patch_drop_rate(spec, n_patches, n_samples),
+    )
+    epochs = _choose_epochs(spec, n_samples, patch_drop_rate, is_large)
+    max_epochs = _auto(params.max_epochs, epochs)
     batch_size = _resolve_batch_size(params.batch_size, spec, n_samples, is_large)
     updates = max_epochs * math.ceil(n_samples / batch_size)
     optimizer = _auto(params.optimizer, "adamw" if spec.kind == "table" else "muon")
     patch_embed = _resolve_patch_embed(architecture.patch_embed, spec)
     rate = _RATE_AT_WIDTH_64 * 64 / max(embed_dim, 64) * _BASE_RATE[optimizer]
     rate *= _RATE_FACTOR_OF_LARGE if is_large else 1
-    patch_size = _resolve_patch_size(params.patch_size, spec)
     return ResolvedRecipe(
         patch_size=patch_size,
         embed_dim=embed_dim,
@@ -171,12 +185,13 @@ def resolve_recipe(
         mlp_ratio=_auto(params.mlp_ratio, 2.0),
         patch_embed=patch_embed,
         pos_embed=_auto(params.pos_embed, "learned"),
-        pos_bias=_resolve_pos_bias(architecture.pos_bias, spec, patch_size),
+        pos_bias=_resolve_pos_bias(architecture.pos_bias, spec, n_patches),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_auto(architecture.init, "trunc_normal"),
         stem_width=_resolve_stem_width(architecture.stem_width, spec),
         whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
+        patch_drop_rate=patch_drop_rate,
         max_epochs=max_epochs,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -201,6 +216,11 @@ def averaging_start(total_updates: int) -> int:
     return int((1 - _AVERAGED_SHARE) * total_updates)
 
 
+def dropping_end(total_updates: int) -> int:
+    """Return the update from which on all patches are seen."""
+    return int(_DROPPING_SHARE * total_updates)
+
+
 def _auto(value, resolved):
     """Return what "auto" becomes, or the value that was given instead."""
     return resolved if isinstance(value, str) and value == "auto" else value
@@ -218,11 +238,18 @@ def _resolve_depth(depth, spec, n_samples):
     return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
 
 
-def _resolve_epochs(max_epochs, spec, n_samples, is_large):
+def _choose_patch_drop_rate(spec, n_patches, n_samples):
+    """Return the fraction of patches left out: of many images of many patches."""
+    has_many = n_patches >= _LEAST_PATCHES_TO_DROP and not is_small(spec)
+    is_apt = spec.kind == "image" and has_many
+    return step_value(_PATCH_DROP_RATE, n_samples) if is_apt else 0.0
+
+
+def _choose_epochs(spec, n_samples, patch_drop_rate, is_large):
     """Return the number of epochs: more where one costs little for what it shows."""
     if is_large:
-        return _auto(max_epochs, _EPOCHS_OF_LARGE)
-    return _auto(max_epochs, step_value(_epoch_steps(spec), n_samples))
+        return _EPOCHS_OF_LARGE
+    return int(step_value(_epoch_steps(spec), n_samples) * (1 + patch_drop_rate))
 
 
 def _epoch_steps(spec):
@@ -262,10 +289,9 @@ def _resolve_heads(params, spec, embed_dim):
     return _auto(params.num_heads, closest)
 
 
-def _resolve_pos_bias(pos_bias, spec, patch_size):
+def _resolve_pos_bias(pos_bias, spec, n_patches):
     """Return whether heads first look at neighbours, which only images have."""
-    grid = grid_shape((spec.height, spec.width), patch_size, patch_size)
-    is_apt = spec.kind == "image" and math.prod(grid) <= _MOST_PATCHES_WITH_BIAS
+    is_apt = spec.kind == "image" and n_patches <= _MOST_PATCHES_WITH_BIAS
     return _auto(pos_bias, "gaussian" if is_apt else "none")
 
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from skvit import Architecture, Augment, Recipe
 from skvit._fit import network_config
 from skvit._images import ImageSpec
-from skvit._recipe import averaging_start, resolve_recipe, step_value
+from skvit._recipe import averaging_start, dropping_end, resolve_recipe, step_value
 from skvit.nn import VisionTransformer
 
 GRAY = ImageSpec(8, 8, 1)
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 OPTIONS = {
     "architecture": {"patch_embed": "conv", "init": "jax", "whiten": False}
-    | {"stem_width": 5, "pos_bias": "none"},
+    | {"stem_width": 5, "pos_bias": "none", "patch_drop_rate": 0.3},
     "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
 }
 
@@ -104,6 +104,7 @@ def test_all_that_is_explicit_stays_whatever_the_data(spec):
     sequence = spec.kind == "sequence"
     given = SETTINGS | OPTIONS | {"augment": None}
     given["architecture"] = {"patch_embed": "linear", "init": "jax", "whiten": False}
+    given["architecture"] |= {"patch_drop_rate": 0.3}
     one, other = resolve(spec, 10, **given), resolve(spec, 10**6, **given)
     assert one == other
     assert one.patch_embed == ("sequence" if sequence else "linear")
@@ -198,8 +199,34 @@ def test_updates_of_few_small_images_are_not_few():
 
 def test_small_images_and_tables_take_more_epochs():
     for n in (1_000, 4_000):
-        assert resolve(GRAY, n).max_epochs > resolve(PHOTO, n).max_epochs
-        assert resolve(TABLE, n).max_epochs > resolve(PHOTO, n).max_epochs
+        photo = resolve(PHOTO, n, {"patch_drop_rate": 0.0})
+        assert resolve(GRAY, n).max_epochs > photo.max_epochs
+        assert resolve(TABLE, n).max_epochs > photo.max_epochs
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(("n", "rate"), [(3_999, 0.0), (4_000, 0.5), (200_000, 0.5)])
+def test_half_of_the_patches_of_many_photos_are_left_out(spec, n, rate):
+    assert resolve(spec, n).patch_drop_rate == (rate if spec == PHOTO else 0)
+
+
+def test_of_a_few_patches_none_is_left_out():
+    assert resolve(PHOTO, 4_000, patch_size=(4, 8)).patch_drop_rate == 0.5
+    assert resolve(PHOTO, 4_000, patch_size=8).patch_drop_rate == 0
+
+
+def test_an_accelerator_has_time_for_all_patches_of_large_sets():
+    assert resolve(PHOTO, 39_999, accelerated=True).patch_drop_rate == 0.5
+    assert resolve(PHOTO, 40_000, accelerated=True).patch_drop_rate == 0
+
+
+def test_patches_left_out_pay_for_more_epochs():
+    epochs = [
+        resolve(PHOTO, 4_000, {"patch_drop_rate": rate}).max_epochs
+        for rate in (0.0, 0.25, 0.5)
+    ]
+    assert epochs == [20, 25, 30]
+    assert dropping_end(1000) == 750
 
 
 def test_photos_have_wider_networks_than_thumbnails():

@@ -109,6 +109,7 @@ def test_every_setting_given_leaves_no_list_of_resolved_ones(clf):
         architecture=Architecture(
             patch_embed="overlap",
             pos_bias="gaussian",
+            patch_drop_rate=0.0,
             init="jax",
             stem_width=9,
             whiten=True,

@@ -166,14 +166,14 @@ class ViTNet(NeuralNet):
     def initialize_optimizer(self, *_: Any, **__: Any) -> "ViTNet":
         """Create the optimizers that the plan names, and the average of weights."""
         plan = self.plan
-        replays = self._may_replay()
+        self._replays = self._may_replay()
         optimizers = make_optimizers(
             self.module_,
             plan.optimizer,
             plan.learning_rate,
             plan.weight_decay,
             short=plan.precision == "bfloat16",
-            capturable=replays,
+            capturable=self._replays,
         )
         for name, optimizer in optimizers.items():
             setattr(self, f"{name}_", optimizer)
@@ -186,12 +186,17 @@ class ViTNet(NeuralNet):
         forward = self.module_.forward
         self._forward = torch.compile(forward) if plan.compile else forward
         self._at_once = max(plan.batch_size, _VALIDATION_BATCH)
+        self._begin_updates(drops=True)
+        return self
+
+    def _begin_updates(self, drops: bool) -> None:
+        """Forget captured updates, which all leave patches out or none."""
+        self._drops = drops
         self._update = (
             Replay(self._make_update, self.streams.device)
-            if replays
+            if self._replays
             else self._make_update
         )
-        return self
 
     @property
     def _device(self) -> torch.device:
@@ -240,6 +245,8 @@ class ViTNet(NeuralNet):
             self.valid_logits: list[Tensor] = []
             self.streams.begin_epoch(self.first_epoch + len(self.history) - 1)
         self._set_training(training)
+        if training:
+            self._choose_patches()
         weights = nullcontext() if training else self.average.applied()
         with weights, torch.set_grad_enabled(training):
             losses = self._losses(iterator, training, step_fn, fit_params)
@@ -247,6 +254,15 @@ class ViTNet(NeuralNet):
         n_samples = sum(n for _, n in losses)
         self.history.record(f"{prefix}_loss", sums.item() / n_samples)
         self.history.record(f"{prefix}_samples", n_samples)
+
+    def _choose_patches(self) -> None:
+        """Show the network all patches in the last epochs, as in prediction."""
+        end = self.plan.dropping_end
+        drops = end is None or self.n_updates < end
+        if not drops:
+            self.module_.drop_patches.eval()
+        if drops != self._drops:
+            self._begin_updates(drops)
 
     def _losses(
         self, iterator: Iterable, training: bool, step_fn: Callable, fit_params: dict

@@ -307,6 +307,33 @@ def test_threads_that_share_a_batch_take_less_where_memory_ends(
     assert_same_weights(whole, limited)
 
 
+@pytest.mark.parametrize(
+    ("end", "seen"),
+    [(None, [9, 9, 9]), (6, [9, 9, 17]), (4, [9, 9, 17]), (0, [17, 17, 17])],
+)
+def test_the_last_epochs_show_all_patches(make_module, make_plan, make_data, end, seen):
+    module = make_module(patch_size=(2, 2), patch_drop_rate=0.5)
+    tokens = []
+    module.blocks[0].register_forward_pre_hook(
+        lambda _, given: tokens.append(given[0].shape[1])
+    )
+    net = make_net(module, make_plan(dropping_end=end)).initialize()
+    net.fit_loop(make_data(23))
+    assert tokens == [count for count in seen for _ in range(3)]
+
+
+def test_showing_all_patches_is_training_without_patch_dropout(
+    make_module, make_plan, make_data
+):
+    nets = []
+    for rate, end in ((0.0, None), (0.5, 0)):
+        module = make_module(patch_drop_rate=rate)
+        net = make_net(module, make_plan(dropping_end=end)).initialize()
+        nets.append(net.fit_loop(make_data()))
+    plain, showing = nets
+    assert_same_weights(plain.module_, showing.module_)
+
+
 def test_gradients_lie_in_memory_as_their_parameters_do(
     make_module, make_plan, make_data
 ):

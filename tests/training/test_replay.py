@@ -51,8 +51,9 @@ class Watching(Callback):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("patch_drop_rate", [0.0, 0.5])
 def test_replayed_training_is_training(
-    device, make_module, make_plan, make_data, optimizer, monkeypatch
+    device, make_module, make_plan, make_data, optimizer, patch_drop_rate, monkeypatch
 ):
     place = torch.device(device)
     plan = make_plan(
@@ -67,11 +68,12 @@ def test_replayed_training_is_training(
         learning_rate=2**-7,
         weight_decay=2**-4,
         augmentation=Augmentation(shift=0.1),
+        dropping_end=9 if patch_drop_rate else None,
     )
     weight = np.linspace(0.5, 1.5, 23)
 
     def run():
-        module = make_module(device=place)
+        module = make_module(device=place, patch_drop_rate=patch_drop_rate)
         data = make_data(device=place, weight=weight)
         trained = train(module, plan, 0, data, monitor=Monitor())
         return trained.history["train_loss"], module.state_dict()
