@@ -14,7 +14,7 @@ from skvit._doctor import (
     check_training,
     value_scale,
 )
-from skvit._recipe import averaging_start, dropping_end, resolve_recipe
+from skvit._recipe import averaging_start, dropping_epochs, resolve_recipe
 from skvit._samples import Run
 from skvit._training import (
     Augmentation,
@@ -139,7 +139,7 @@ def training_plan(recipe, options, run, n_samples, n_outputs, precision, compile
         label_smoothing=recipe.label_smoothing,
         averaging=None if run.partial else recipe.averaging,
         averaging_start=averaging_start(updates),
-        dropping_end=_dropping_end(recipe, 0 if run.partial else updates),
+        dropping_epochs=_dropping_epochs(recipe, run),
         augmentation=None if recipe.augment is None else Augmentation(**recipe.augment),
         precision=precision,
         compile=compile_it,
@@ -147,9 +147,11 @@ def training_plan(recipe, options, run, n_samples, n_outputs, precision, compile
     )
 
 
-def _dropping_end(recipe, total_updates):
-    """Return the update from which on all patches are seen, if some are left out."""
-    return dropping_end(total_updates) if recipe.patch_drop_rate else None
+def _dropping_epochs(recipe, run):
+    """Return how many epochs leave patches out; None if the network does not."""
+    if not recipe.patch_drop_rate:
+        return None
+    return 0 if run.partial else dropping_epochs(recipe.max_epochs)
 
 
 def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, report_to):

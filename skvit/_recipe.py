@@ -34,7 +34,7 @@ _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 # An image costs less without some of its patches, which pays for more epochs.
 _PATCH_DROP_RATE = ((0, 0.0), (4_000, 0.5))
 _LEAST_PATCHES_TO_DROP = 32
-_DROPPING_SHARE = 0.75  # of the updates, at the beginning
+_DROPPING_SHARE = 0.75  # of the epochs, at the beginning
 
 _TABLE_PATCHES = 16  # a table's columns are cut into at most this many patches
 _HEAD_DIM = 32
@@ -216,9 +216,9 @@ def averaging_start(total_updates: int) -> int:
     return int((1 - _AVERAGED_SHARE) * total_updates)
 
 
-def dropping_end(total_updates: int) -> int:
-    """Return the update from which on all patches are seen."""
-    return int(_DROPPING_SHARE * total_updates)
+def dropping_epochs(max_epochs: int) -> int:
+    """Return how many epochs leave patches out, before the last ones show them all."""
+    return int(_DROPPING_SHARE * max_epochs)
 
 
 def _auto(value, resolved):

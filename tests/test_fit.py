@@ -141,18 +141,18 @@ def test_plan_of_a_partial_fit(resolved):
 
 
 @pytest.mark.parametrize(
-    ("rate", "run", "end"),
-    [(0.0, Run(), None), (0.5, Run(), 75), (0.5, Run(partial=True), 0)],
+    ("rate", "run", "epochs"),
+    [(0.0, Run(), None), (0.5, Run(), 7), (0.5, Run(partial=True), 0)],
 )
 def test_patches_are_left_out_before_the_last_quarter_of_a_fit(
-    resolved, rate, run, end
+    resolved, rate, run, epochs
 ):
     architecture = Architecture(patch_drop_rate=rate)
     recipe = resolved(
         ImageSpec(8, 8, 1), max_epochs=10, batch_size=10, architecture=architecture
     )
     plan = training_plan(recipe, Recipe(), run, 100, 4, "float32", False)
-    assert plan.dropping_end == end
+    assert plan.dropping_epochs == epochs
 
 
 # precomputed patches

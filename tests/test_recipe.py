@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from skvit import Architecture, Augment, Recipe
 from skvit._fit import network_config
 from skvit._images import ImageSpec
-from skvit._recipe import averaging_start, dropping_end, resolve_recipe, step_value
+from skvit._recipe import averaging_start, dropping_epochs, resolve_recipe, step_value
 from skvit.nn import VisionTransformer
 
 GRAY = ImageSpec(8, 8, 1)
@@ -226,7 +226,10 @@ def test_patches_left_out_pay_for_more_epochs():
         for rate in (0.0, 0.25, 0.5)
     ]
     assert epochs == [20, 25, 30]
-    assert dropping_end(1000) == 750
+
+
+def test_every_training_ends_with_all_patches():
+    assert [dropping_epochs(n) for n in (1, 2, 4, 30)] == [0, 1, 3, 22]
 
 
 def test_photos_have_wider_networks_than_thumbnails():

@@ -87,7 +87,9 @@ def make_classifier(size, precision="auto", **settings):
         num_heads=size.heads,
         mlp_ratio=4.0,
         pool="token",
-        architecture=Architecture(patch_embed="linear", pos_bias="none"),
+        architecture=Architecture(
+            patch_embed="linear", pos_bias="none", patch_drop_rate=0.0
+        ),
         batch_size=size.batch,
         optimizer="adamw",
         learning_rate=RATE,

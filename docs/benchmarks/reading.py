@@ -135,7 +135,7 @@ def fastest(side, epochs, options=None):
         augment=None,
         max_epochs=epochs,
         batch_size=BATCH,
-        architecture=Architecture(patch_embed="linear"),
+        architecture=Architecture(patch_embed="linear", patch_drop_rate=0.0),
         image_options=options,
     )
 

@@ -202,6 +202,11 @@ class ViTNet(NeuralNet):
     def _device(self) -> torch.device:
         return self.streams.device.device
 
+    @property
+    def _epoch(self) -> int:
+        """Number of the current epoch, from 0."""
+        return self.first_epoch + len(self.history) - 1
+
     def _may_replay(self) -> bool:
         """Say whether updates can be captured in a graph of the device.
 
@@ -243,7 +248,7 @@ class ViTNet(NeuralNet):
             return
         if training:
             self.valid_logits: list[Tensor] = []
-            self.streams.begin_epoch(self.first_epoch + len(self.history) - 1)
+            self.streams.begin_epoch(self._epoch)
         self._set_training(training)
         if training:
             self._choose_patches()
@@ -257,10 +262,10 @@ class ViTNet(NeuralNet):
 
     def _choose_patches(self) -> None:
         """Show the network all patches in the last epochs, as in prediction."""
-        end = self.plan.dropping_end
-        drops = end is None or self.n_updates < end
-        if not drops:
-            self.module_.drop_patches.eval()
+        if self.plan.dropping_epochs is None:
+            return
+        drops = self._epoch < self.plan.dropping_epochs
+        self.module_.drop_patches.train(drops)
         if drops != self._drops:
             self._begin_updates(drops)
 

@@ -39,9 +39,9 @@ class TrainingPlan:
         Decay of the moving average of the weights.
     averaging_start : int
         Update from which the average is kept.
-    dropping_end : int or None
-        Update from which on no patches are left out any more, looked at where an epoch
-        begins; None where that does not change.
+    dropping_epochs : int or None
+        Epochs that leave patches out, before the others show them all; None for a
+        network that leaves out none, or always some.
     augmentation : Augmentation or None
         How training images are varied.
     precision : {"float32", "bfloat16", "float16", "float64"}
@@ -64,7 +64,7 @@ class TrainingPlan:
     label_smoothing: float
     averaging: float | None
     averaging_start: int
-    dropping_end: int | None
+    dropping_epochs: int | None
     augmentation: Augmentation | None
     precision: str
     compile: bool

@@ -92,7 +92,7 @@ def make_plan():
             "label_smoothing": 0.0,
             "averaging": None,
             "averaging_start": 0,
-            "dropping_end": None,
+            "dropping_epochs": None,
             "augmentation": None,
             "precision": "float64",
             "compile": False,

@@ -308,17 +308,19 @@ def test_threads_that_share_a_batch_take_less_where_memory_ends(
 
 
 @pytest.mark.parametrize(
-    ("end", "seen"),
-    [(None, [9, 9, 9]), (6, [9, 9, 17]), (4, [9, 9, 17]), (0, [17, 17, 17])],
+    ("dropping_epochs", "seen"),
+    [(None, [9, 9, 9]), (2, [9, 9, 17]), (1, [9, 17, 17]), (0, [17, 17, 17])],
 )
-def test_the_last_epochs_show_all_patches(make_module, make_plan, make_data, end, seen):
+def test_the_last_epochs_show_all_patches(
+    make_module, make_plan, make_data, dropping_epochs, seen
+):
     module = make_module(patch_size=(2, 2), patch_drop_rate=0.5)
     tokens = []
     module.blocks[0].register_forward_pre_hook(
         lambda _, given: tokens.append(given[0].shape[1])
     )
-    net = make_net(module, make_plan(dropping_end=end)).initialize()
-    net.fit_loop(make_data(23))
+    plan = make_plan(dropping_epochs=dropping_epochs)
+    make_net(module, plan).initialize().fit_loop(make_data(23))
     assert tokens == [count for count in seen for _ in range(3)]
 
 
@@ -326,9 +328,9 @@ def test_showing_all_patches_is_training_without_patch_dropout(
     make_module, make_plan, make_data
 ):
     nets = []
-    for rate, end in ((0.0, None), (0.5, 0)):
+    for rate, epochs in ((0.0, None), (0.5, 0)):
         module = make_module(patch_drop_rate=rate)
-        net = make_net(module, make_plan(dropping_end=end)).initialize()
+        net = make_net(module, make_plan(dropping_epochs=epochs)).initialize()
         nets.append(net.fit_loop(make_data()))
     plain, showing = nets
     assert_same_weights(plain.module_, showing.module_)

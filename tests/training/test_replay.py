@@ -68,7 +68,7 @@ def test_replayed_training_is_training(
         learning_rate=2**-7,
         weight_decay=2**-4,
         augmentation=Augmentation(shift=0.1),
-        dropping_end=9 if patch_drop_rate else None,
+        dropping_epochs=3 if patch_drop_rate else None,
     )
     weight = np.linspace(0.5, 1.5, 23)
 
