@@ -1,6 +1,7 @@
 """Fit the network of an estimator's draft: resolve, build, train, remember."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,12 @@ from skvit._doctor import (
     check_training,
     value_scale,
 )
-from skvit._recipe import averaging_start, dropping_epochs, resolve_recipe
+from skvit._recipe import (
+    averaging_start,
+    dropping_epochs,
+    recipe_of_a_pass,
+    resolve_recipe,
+)
 from skvit._samples import Run
 from skvit._training import (
     Augmentation,
@@ -148,10 +154,9 @@ def training_plan(recipe, options, run, n_samples, n_outputs, precision, compile
 
 
 def _dropping_epochs(recipe, run):
-    """Return how many epochs leave patches out; None if the network does not."""
-    if not recipe.patch_drop_rate:
-        return None
-    return 0 if run.partial else dropping_epochs(recipe.max_epochs)
+    """Return how many epochs leave patches out; None if all do, or none."""
+    is_same = run.partial or not recipe.patch_drop_rate
+    return None if is_same else dropping_epochs(recipe.max_epochs)
 
 
 def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, report_to):
@@ -183,6 +188,8 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         draft.recipe_ = resolve_recipe(
             params, draft.image_spec_, len(samples.images), device.type != "cpu"
         )
+    if run.partial:
+        draft.recipe_ = recipe_of_a_pass(draft.recipe_, options["architecture"])
     config = network_config(
         draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
     )
@@ -242,7 +249,7 @@ def _make_module(draft, config, device, precision, run):
     dtype = parameter_dtype(precision)
     if not run.go_on:
         module = build_module(config, device, dtype, draft._seed)
-    elif config == draft._config:
+    elif _shares_weights(config, draft._config):
         module = Runtime().module(config, draft._weights, device, precision)
     else:
         raise ValueError(
@@ -254,10 +261,15 @@ def _make_module(draft, config, device, precision, run):
     return module
 
 
+def _shares_weights(new, old):
+    """Say whether a network goes on as another; how many patches it sees may change."""
+    return replace(new, patch_drop_rate=old.patch_drop_rate) == old
+
+
 def _difference(new, old):
     """Return the first setting in which two configurations differ, with both values."""
     for name, value in vars(new).items():
-        if value != getattr(old, name):
+        if name != "patch_drop_rate" and value != getattr(old, name):
             return f"`{name}` is {value!r}, but was {getattr(old, name)!r}"
     return "nothing"
 

@@ -85,9 +85,11 @@ class Architecture(OptionGroup):
         Dropout rate of attention weights.
     patch_drop_rate : float or "auto", default="auto"
         Fraction of the patches left out of each training step, others for each image
-        [5]_. The last quarter of the epochs of `fit` shows them all [6]_, and so does
-        `partial_fit`. "auto" leaves out half from 4,000 images on, if they have 700
-        values and 32 patches or more; 0 for all else.
+        [5]_. The last quarter of the epochs of `fit`, if it is not stopped before,
+        shows them all as predictions do [6]_. ``max_epochs="auto"`` is then longer by
+        that fraction. "auto" leaves out half from 4,000 images on, if they have 700
+        values and 32 patches or more; 0 for all else, in `partial_fit`, and from 40,000
+        images on where there is an accelerator.
     head_hidden : int or None, default=None
         Width of a hidden layer in the head; None for a linear head.
     head_activation : {"gelu", "relu", "tanh"}, default="gelu"

@@ -1,7 +1,7 @@
 """Resolve every "auto" from the data: pure rules, written as tables of steps."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -165,9 +165,8 @@ def resolve_recipe(
     patch_size = _resolve_patch_size(params.patch_size, spec)
     n_patches = math.prod(grid_shape((spec.height, spec.width), patch_size, patch_size))
     embed_dim = _resolve_width(params.embed_dim, spec, n_samples)
-    patch_drop_rate = _auto(
-        architecture.patch_drop_rate,
-        0.0 if is_large else _choose_patch_drop_rate(spec, n_patches, n_samples),
+    patch_drop_rate = _resolve_patch_drop_rate(
+        architecture.patch_drop_rate, spec, n_patches, n_samples, is_large
     )
     epochs = _choose_epochs(spec, n_samples, patch_drop_rate, is_large)
     max_epochs = _auto(params.max_epochs, epochs)
@@ -206,6 +205,25 @@ def resolve_recipe(
     )
 
 
+def recipe_of_a_pass(recipe: ResolvedRecipe, architecture) -> ResolvedRecipe:
+    """Return the recipe of a single pass, which has no last epochs to show all patches.
+
+    Parameters
+    ----------
+    recipe : ResolvedRecipe
+        That of a fit.
+    architecture : Architecture
+        As the user gave it.
+
+    Returns
+    -------
+    ResolvedRecipe
+        The same, but "auto" leaves out no patches.
+    """
+    rate = _auto(architecture.patch_drop_rate, 0.0)
+    return replace(recipe, patch_drop_rate=rate)
+
+
 def is_small(spec):
     """Say whether X holds images so small that they cost little."""
     return spec.kind == "image" and spec.n_features < _SMALL
@@ -238,18 +256,18 @@ def _resolve_depth(depth, spec, n_samples):
     return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
 
 
-def _choose_patch_drop_rate(spec, n_patches, n_samples):
+def _resolve_patch_drop_rate(rate, spec, n_patches, n_samples, is_large):
     """Return the fraction of patches left out: of many images of many patches."""
     has_many = n_patches >= _LEAST_PATCHES_TO_DROP and not is_small(spec)
-    is_apt = spec.kind == "image" and has_many
-    return step_value(_PATCH_DROP_RATE, n_samples) if is_apt else 0.0
+    is_apt = spec.kind == "image" and has_many and not is_large
+    return _auto(rate, step_value(_PATCH_DROP_RATE, n_samples) if is_apt else 0.0)
 
 
 def _choose_epochs(spec, n_samples, patch_drop_rate, is_large):
     """Return the number of epochs: more where one costs little for what it shows."""
     if is_large:
         return _EPOCHS_OF_LARGE
-    return int(step_value(_epoch_steps(spec), n_samples) * (1 + patch_drop_rate))
+    return round(step_value(_epoch_steps(spec), n_samples) * (1 + patch_drop_rate))
 
 
 def _epoch_steps(spec):

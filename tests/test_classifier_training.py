@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, make_scorer
 
-from skvit import ViTClassifier
+from skvit import Architecture, ViTClassifier
 
 LETTERS = np.array(list("abcdefghij"))
 
@@ -179,6 +179,16 @@ def test_warm_start_with_other_networks_is_refused(
     clf = make_tiny(warm_start=True).fit(*few_digits)
     with pytest.raises(ValueError, match=message):
         change(clf, *few_digits)
+
+
+def test_warm_start_may_see_more_or_fewer_patches(make_tiny, few_digits):
+    clf = make_tiny(warm_start=True).fit(*few_digits)
+    clf.set_params(architecture=Architecture(patch_drop_rate=0.5)).fit(*few_digits)
+    assert clf.recipe_.patch_drop_rate == clf.module_.config.patch_drop_rate == 0.5
+    clf.partial_fit(*few_digits)
+    assert clf.recipe_.patch_drop_rate == 0.5
+    clf.set_params(architecture=Architecture()).partial_fit(*few_digits)
+    assert clf.recipe_.patch_drop_rate == clf.module_.config.patch_drop_rate == 0
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])

@@ -142,7 +142,7 @@ def test_plan_of_a_partial_fit(resolved):
 
 @pytest.mark.parametrize(
     ("rate", "run", "epochs"),
-    [(0.0, Run(), None), (0.5, Run(), 7), (0.5, Run(partial=True), 0)],
+    [(0.0, Run(), None), (0.5, Run(), 7), (0.5, Run(partial=True), None)],
 )
 def test_patches_are_left_out_before_the_last_quarter_of_a_fit(
     resolved, rate, run, epochs

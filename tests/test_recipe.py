@@ -10,7 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from skvit import Architecture, Augment, Recipe
 from skvit._fit import network_config
 from skvit._images import ImageSpec
-from skvit._recipe import averaging_start, dropping_epochs, resolve_recipe, step_value
+from skvit._recipe import (
+    averaging_start,
+    dropping_epochs,
+    recipe_of_a_pass,
+    resolve_recipe,
+    step_value,
+)
 from skvit.nn import VisionTransformer
 
 GRAY = ImageSpec(8, 8, 1)
@@ -228,7 +234,14 @@ def test_patches_left_out_pay_for_more_epochs():
     assert epochs == [20, 25, 30]
 
 
-def test_every_training_ends_with_all_patches():
+def test_a_single_pass_leaves_patches_out_only_if_asked_to():
+    given = resolve(PHOTO, 4_000)
+    assert recipe_of_a_pass(given, Architecture()).patch_drop_rate == 0
+    half = recipe_of_a_pass(given, Architecture(patch_drop_rate=0.5))
+    assert half.patch_drop_rate == 0.5
+
+
+def test_a_quarter_of_the_epochs_or_one_shows_all_patches():
     assert [dropping_epochs(n) for n in (1, 2, 4, 30)] == [0, 1, 3, 22]
 
 

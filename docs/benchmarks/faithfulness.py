@@ -27,7 +27,7 @@ from skvit.inspection import (
 )
 
 N_STEPS = 8
-PLAIN = Architecture(patch_embed="linear", pos_bias="none")
+PLAIN = Architecture(patch_embed="linear", pos_bias="none", patch_drop_rate=0.0)
 NETWORKS = {
     "ViTClassifier()": {},
     "linear patches": {"architecture": PLAIN},

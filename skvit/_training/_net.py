@@ -202,11 +202,6 @@ class ViTNet(NeuralNet):
     def _device(self) -> torch.device:
         return self.streams.device.device
 
-    @property
-    def _epoch(self) -> int:
-        """Number of the current epoch, from 0."""
-        return self.first_epoch + len(self.history) - 1
-
     def _may_replay(self) -> bool:
         """Say whether updates can be captured in a graph of the device.
 
@@ -248,7 +243,7 @@ class ViTNet(NeuralNet):
             return
         if training:
             self.valid_logits: list[Tensor] = []
-            self.streams.begin_epoch(self._epoch)
+            self.streams.begin_epoch(self.first_epoch + len(self.history) - 1)
         self._set_training(training)
         if training:
             self._choose_patches()
@@ -264,7 +259,7 @@ class ViTNet(NeuralNet):
         """Show the network all patches in the last epochs, as in prediction."""
         if self.plan.dropping_epochs is None:
             return
-        drops = self._epoch < self.plan.dropping_epochs
+        drops = len(self.history) - 1 < self.plan.dropping_epochs
         self.module_.drop_patches.train(drops)
         if drops != self._drops:
             self._begin_updates(drops)
@@ -359,13 +354,13 @@ class ViTNet(NeuralNet):
         """Compute the parts of a batch that the team shares, alike however many."""
         if self.team.size == 1:
             return self.team.map(compute, start, stop)
-        drawing_for = self.streams.shared(slice(start, stop))
+        with self.streams.share_draws(slice(start, stop)) as drawing_for:
 
-        def compute_part(part: slice) -> Result:
-            with drawing_for(part):
-                return compute(part)
+            def compute_part(part: slice) -> Result:
+                with drawing_for(part):
+                    return compute(part)
 
-        return self.team.map(compute_part, start, stop)
+            return self.team.map(compute_part, start, stop)
 
     def _gradients(
         self, images: Tensor, target: Tensor, weight: Tensor | None, part: slice

@@ -1,7 +1,7 @@
 """What a training run is told: numbers only, every "auto" already resolved."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +40,8 @@ class TrainingPlan:
     averaging_start : int
         Update from which the average is kept.
     dropping_epochs : int or None
-        Epochs that leave patches out, before the others show them all; None for a
-        network that leaves out none, or always some.
+        Epochs of this run that leave patches out, before the others show them all; None
+        for a network that leaves out none, or always some.
     augmentation : Augmentation or None
         How training images are varied.
     precision : {"float32", "bfloat16", "float16", "float64"}
@@ -108,17 +108,23 @@ class Streams:
         self.host.manual_seed(stream_seed(self.seed, epoch, 1))
         self.device.manual_seed(stream_seed(self.seed, epoch, 2))
 
-    def shared(self, batch: slice) -> Callable[[slice], AbstractContextManager]:
-        """Return what lets a thread that computes a part of a batch draw for it.
+    @contextmanager
+    def share_draws(
+        self, batch: slice
+    ) -> Iterator[Callable[[slice], AbstractContextManager]]:
+        """Yield what lets a thread draw for its part of a batch as for all of it.
 
-        The first part leaves the generator as the whole batch would.
+        On the CPU, for a network whose dropout draws from `device`. That generator goes
+        on as if one thread had drawn, and only where all threads come to their end.
         """
         state = self.device.get_state()
+        of_first = torch.Generator().set_state(state)
 
         def drawing_for(part: slice) -> AbstractContextManager:
             is_first = part.start == batch.start
-            source = self.device if is_first else torch.Generator().set_state(state)
+            source = of_first if is_first else torch.Generator().set_state(state)
             rows = slice(part.start - batch.start, part.stop - batch.start)
             return drawing_for_rows(rows, batch.stop - batch.start, source)
 
-        return drawing_for
+        yield drawing_for
+        self.device.set_state(of_first.get_state())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skvit.nn._places import Places
 
-_thread = threading.local()  # what `drawing_for_rows` says of each
+_share = threading.local()  # `of_batch`: what `drawing_for_rows` tells a thread
 
 
 class RandomModule(nn.Module):
@@ -24,12 +24,23 @@ class RandomModule(nn.Module):
         """Return uniform draws in [0, 1), made where the generator lives.
 
         The first number of the shape is that of the batch's samples.
+
+        Raises
+        ------
+        ValueError
+            If `drawing_for_rows` tells of another number of samples.
         """
         alone = slice(None), shape[0], self.generator
-        rows, total, generator = getattr(_thread, "share", alone)
+        rows, total, generator = getattr(_share, "of_batch", None) or alone
         source = device if generator is None else generator.device
         whole = torch.rand((total, *shape[1:]), generator=generator, device=source)
-        return whole[rows].to(device)
+        draws = whole[rows]
+        if len(draws) != shape[0]:
+            raise ValueError(
+                f"expected the {len(draws)} samples of {rows} of a batch of {total}, "
+                f"got {shape[0]}. Give `drawing_for_rows` the rows that are computed."
+            )
+        return draws.to(device)
 
     def extra_repr(self) -> str:
         """Show the rate."""
@@ -147,6 +158,11 @@ def drawing_for_rows(
     None
         While it holds.
 
+    Raises
+    ------
+    ValueError
+        In the network, if it is given another number of samples.
+
     Examples
     --------
     >>> import torch
@@ -156,8 +172,9 @@ def drawing_for_rows(
     >>> with drawing_for_rows(slice(4, 6), 6, torch.Generator().manual_seed(0)):
     ...     logits = network(images[4:])
     """
-    _thread.share = rows, total, generator
+    before = getattr(_share, "of_batch", None)
+    _share.of_batch = rows, total, generator
     try:
         yield
     finally:
-        del _thread.share
+        _share.of_batch = before

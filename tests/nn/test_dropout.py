@@ -119,3 +119,29 @@ def test_a_share_of_a_batch_is_forgotten_after_an_error():
     with pytest.raises(ValueError, match="inside"), share:
         raise ValueError("inside")
     assert module(x).shape == x.shape
+
+
+def test_a_share_within_a_share_ends_alone():
+    module, x = Dropout(0.5).train(), torch.ones(2, 50)
+
+    def share(first):
+        source = torch.Generator().manual_seed(1)
+        return drawing_for_rows(slice(first, first + 2), 9, source)
+
+    with share(3):
+        expected = module(x)
+    with share(3):
+        with share(5):
+            other = module(x)
+        torch.testing.assert_close(module(x), expected)
+    assert not torch.equal(other, expected)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(8, 10)])
+def test_a_share_of_other_rows_than_those_computed_is_an_error(rows):
+    module = Dropout(0.5).train()
+    with (
+        drawing_for_rows(rows, 9, torch.Generator()),
+        pytest.raises(ValueError, match=r"samples of slice.* of a batch of 9, got 2"),
+    ):
+        module(torch.ones(2, 50))

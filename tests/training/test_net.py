@@ -275,13 +275,15 @@ def test_threads_that_share_a_batch_train_as_one_does(
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("changes", [{}, DROPOUT], ids=["plain", "drop"])
 def test_threads_that_share_a_batch_repeat_themselves(
-    make_module, make_plan, make_data, optimizer, precision
+    make_module, make_plan, make_data, optimizer, precision, changes
 ):
     plan = make_plan(optimizer=optimizer, precision=precision, batch_size=23)
     results = []
     for _ in range(4):
-        net = make_net(make_module(torch.float32, patch_embed="overlap"), plan)
+        module = make_module(torch.float32, patch_embed="overlap", **changes)
+        net = make_net(module, plan)
         net.team = Team(4)
         with net.team:
             net.fit(make_data(dtype=torch.float32), None)
@@ -311,8 +313,9 @@ def test_threads_that_share_a_batch_take_less_where_memory_ends(
     ("dropping_epochs", "seen"),
     [(None, [9, 9, 9]), (2, [9, 9, 17]), (1, [9, 17, 17]), (0, [17, 17, 17])],
 )
-def test_the_last_epochs_show_all_patches(
-    make_module, make_plan, make_data, dropping_epochs, seen
+@pytest.mark.parametrize("first_epoch", [0, 7])
+def test_the_last_epochs_of_a_run_show_all_patches(
+    make_module, make_plan, make_data, dropping_epochs, seen, first_epoch
 ):
     module = make_module(patch_size=(2, 2), patch_drop_rate=0.5)
     tokens = []
@@ -320,7 +323,8 @@ def test_the_last_epochs_show_all_patches(
         lambda _, given: tokens.append(given[0].shape[1])
     )
     plan = make_plan(dropping_epochs=dropping_epochs)
-    make_net(module, plan).initialize().fit_loop(make_data(23))
+    net = make_net(module, plan, first_epoch=first_epoch)
+    net.initialize().fit_loop(make_data(23))
     assert tokens == [count for count in seen for _ in range(3)]
 
 

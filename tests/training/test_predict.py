@@ -49,6 +49,18 @@ def test_threads_that_share_images_predict_as_one_does(
     assert torch.get_num_threads() == 4
 
 
+def test_any_thread_may_find_too_little_memory(
+    one_thread, make_module, make_limited, make_data
+):
+    module, data = make_module(embed_dim=512).eval(), make_data(22)
+    alone = predict_logits(module, data, "float64")
+    torch.set_num_threads(4)
+    limited = make_limited(module, 5, OUT_OF_MEMORY[0])  # others have six images
+    shared = predict_logits(limited, data, "float64")
+    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-12)
+    assert sum(limited.sizes[4:]) == 22
+
+
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
