@@ -249,29 +249,29 @@ def _make_module(draft, config, device, precision, run):
     dtype = parameter_dtype(precision)
     if not run.go_on:
         module = build_module(config, device, dtype, draft._seed)
-    elif _shares_weights(config, draft._config):
-        module = Runtime().module(config, draft._weights, device, precision)
     else:
-        raise ValueError(
-            "The network cannot be trained further with other settings than it was "
-            f"built with: {_difference(config, draft._config)}. Restore them, or fit "
-            "a clone."
-        )
+        _check_goes_on(config, draft._config)
+        module = Runtime().module(config, draft._weights, device, precision)
     draft._config = config
     return module
 
 
-def _shares_weights(new, old):
-    """Say whether a network goes on as another; how many patches it sees may change."""
-    return replace(new, patch_drop_rate=old.patch_drop_rate) == old
+def _check_goes_on(new, old):
+    """Raise where a network cannot go on as another; it may see more or fewer patches.
 
-
-def _difference(new, old):
-    """Return the first setting in which two configurations differ, with both values."""
-    for name, value in vars(new).items():
-        if name != "patch_drop_rate" and value != getattr(old, name):
-            return f"`{name}` is {value!r}, but was {getattr(old, name)!r}"
-    return "nothing"
+    Raises
+    ------
+    ValueError
+        If another setting differs; names the first, with both values.
+    """
+    for name, value in vars(replace(new, patch_drop_rate=old.patch_drop_rate)).items():
+        before = getattr(old, name)
+        if value != before:
+            raise ValueError(
+                "The network cannot be trained further with other settings than it was "
+                f"built with: `{name}` is {value!r}, but was {before!r}. Restore them, "
+                "or fit a clone."
+            )
 
 
 def _make_monitor(draft, score, report_to, max_epochs):
