@@ -6,12 +6,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from skvit._training._threads import Team
+
 # Keller Jordan's quintic, steepest at zero; see the reference of `Muon`.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _TINY = 1e-7
-# Smaller matrices take longer to be converted than short numbers save.
-_MIN_ROWS_FOR_BFLOAT16 = 128
+# Smaller matrices take longer to be shared, or converted, than that saves.
+_MIN_ROWS = 128
 _RMS_OF_ADAMW = 0.2  # of an update, as Moonshot measured it: arXiv:2502.16982
 
 
@@ -57,6 +59,8 @@ class Muon(torch.optim.Optimizer):
         Decay of the gradients' moving average.
     short : bool, default=False
         Whether the iteration may multiply large matrices in bfloat16.
+    team : Team, default=None
+        Threads that share the matrices; None for the calling one.
 
     References
     ----------
@@ -73,9 +77,11 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         momentum: float,
         short: bool = False,
+        team: Team | None = None,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         self.short = short
+        self.team = team or Team()
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -93,7 +99,7 @@ class Muon(torch.optim.Optimizer):
         momentum, rate = group["momentum"], group["lr"]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         directions = torch._foreach_lerp(gradients, averages, momentum)
-        updates = orthogonal_updates(directions, self.short)
+        updates = orthogonal_updates(directions, self.team, self.short)
         torch._foreach_mul_(updates, rate)
         torch._foreach_mul_(matrices, 1 - rate * group["weight_decay"])
         torch._foreach_sub_(matrices, updates)
@@ -107,7 +113,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal_updates(
-    directions: Iterable[Tensor], short: bool = False
+    directions: Iterable[Tensor], team: Team, short: bool = False
 ) -> list[Tensor]:
     """Return directions made orthogonal, as large as AdamW's updates.
 
@@ -115,6 +121,8 @@ def orthogonal_updates(
     ----------
     directions : iterable of Tensor
         Matrices of any shapes.
+    team : Team
+        Threads that share the matrices of a shape.
     short : bool, default=False
         Whether products of large matrices may be in bfloat16.
 
@@ -131,13 +139,23 @@ def orthogonal_updates(
     updates = list(directions)
     for (rows, columns), places in alike.items():
         wide = torch.stack([_to_wide(directions[place]) for place in places])
-        is_short = short and rows >= _MIN_ROWS_FOR_BFLOAT16
-        inputs = wide.bfloat16() if is_short else wide
-        scaled = orthogonalize(inputs) * (_RMS_OF_ADAMW * math.sqrt(columns))
-        for place, update in zip(places, scaled.to(wide.dtype), strict=True):
+        is_large = rows >= _MIN_ROWS
+        turned = _share(wide, team, short) if is_large else orthogonalize(wide)
+        scaled = turned * (_RMS_OF_ADAMW * math.sqrt(columns))
+        for place, update in zip(places, scaled, strict=True):
             is_tall = directions[place].shape[0] > directions[place].shape[1]
             updates[place] = update.T if is_tall else update
     return updates
+
+
+def _share(matrices: Tensor, team: Team, short: bool) -> Tensor:
+    """Return what `orthogonalize` does, a part of (n, rows, columns) to each thread."""
+
+    def compute(part: slice) -> Tensor:
+        own = matrices[part]
+        return orthogonalize(own.bfloat16() if short else own).to(own.dtype)
+
+    return torch.cat(team.map(compute, 0, len(matrices)))
 
 
 def _to_wide(matrix: Tensor) -> Tensor:

@@ -174,6 +174,7 @@ class ViTNet(NeuralNet):
             plan.weight_decay,
             short=plan.precision == "bfloat16",
             capturable=self._replays,
+            team=self.team,
         )
         for name, optimizer in optimizers.items():
             setattr(self, f"{name}_", optimizer)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skvit._training._muon import Muon
+from skvit._training._threads import Team
 
 # Tables of vectors that stand among the tokens or are added to them: shrinking them
 # towards zero has no regularising meaning, no more than it has for slopes of a bias.
@@ -38,6 +39,7 @@ def make_optimizers(
     *,
     short: bool = False,
     capturable: bool = False,
+    team: Team | None = None,
 ) -> dict[str, torch.optim.Optimizer]:
     """Build the optimizers of a network, by the name under which each is kept.
 
@@ -57,6 +59,8 @@ def make_optimizers(
     capturable : bool, default=False
         Whether updates are to be captured in a graph of the device: rates are then
         tensors, which it reads anew each time.
+    team : Team, default=None
+        Threads that share what "muon" has to compute; None for the calling one.
 
     Returns
     -------
@@ -83,6 +87,7 @@ def make_optimizers(
             weight_decay=weight_decay,
             momentum=_MUON_MOMENTUM,
             short=short,
+            team=team,
         ),
     }
 

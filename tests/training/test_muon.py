@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from skvit._training._muon import Muon, orthogonal_updates, orthogonalize
+from skvit._training._threads import Team
 
 SHAPES = [(12, 4), (4, 4), (8, 4), (4, 8), (4, 12), (4, 4)]
 
@@ -31,9 +32,12 @@ def test_nothing_to_orthogonalize_is_nothing():
     assert torch.equal(orthogonalize(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
 
 
-def test_each_matrix_is_updated_as_if_it_were_alone():
-    directions = draw(SHAPES)
-    together = orthogonal_updates(directions)
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1, 32])  # matrices of 128 rows are shared
+def test_each_matrix_is_updated_as_if_it_were_alone(n_threads, scale):
+    directions = draw([(scale * rows, scale * columns) for rows, columns in SHAPES])
+    with Team(n_threads) as team:
+        together = orthogonal_updates(directions, team)
     for direction, update in zip(directions, together, strict=True):
         expected = (
             near_orthogonal(direction.numpy()) * 0.2 * max(direction.shape) ** 0.5
