@@ -86,10 +86,10 @@ class Architecture(OptionGroup):
     patch_drop_rate : float or "auto", default="auto"
         Fraction of the patches left out of each training step, others for each image
         [5]_. The last quarter of the epochs of `fit`, if it is not stopped before,
-        shows them all as predictions do [6]_. ``max_epochs="auto"`` is then longer by
-        that fraction. "auto" leaves out half from 4,000 images on, if they have 700
-        values and 32 patches or more; 0 for all else, in `partial_fit`, and from 40,000
-        images on where there is an accelerator.
+        shows them all as predictions do [6]_. "auto" leaves out half from 1,000 images
+        on, and from 4,000 on where they have 48 pixels or more, if they have 700 values
+        and 32 patches or more; 0 for all else, in `partial_fit`, and from 40,000 images
+        on where there is an accelerator.
     head_hidden : int or None, default=None
         Width of a hidden layer in the head; None for a linear head.
     head_activation : {"gelu", "relu", "tanh"}, default="gelu"

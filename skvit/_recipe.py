@@ -11,11 +11,11 @@ from skvit._images import ImageSpec, grid_shape, resolve_patch_size
 # a few rows to a small data set, or weighting them instead, changes no setting.
 # (from this many images on, value)
 _FEW = (0, 40), (100, 80), (300, 40)
-_EPOCHS = *_FEW, (1_000, 28), (4_000, 20), (15_000, 18), (40_000, 12)
+_EPOCHS = *_FEW, (1_000, 28), (4_000, 30), (15_000, 27), (40_000, 18)
 _THOUSANDS_OF_SMALL = (1_000, 45), (4_000, 24), (15_000, 16)
 _EPOCHS_OF_TABLES = (0, 40), (100, 80), *_THOUSANDS_OF_SMALL
 _EPOCHS_OF_SMALL = (0, 40), (100, 160), (300, 80), *_THOUSANDS_OF_SMALL
-_EPOCHS_OF_WIDE = *_FEW, (4_000, 30), (15_000, 20), (40_000, 14)
+_EPOCHS_OF_WIDE = *_FEW, (4_000, 45), (15_000, 30), (40_000, 21)
 _BATCH_SIZE = ((0, 64), (15_000, 128), (100_000, 256))
 _BATCH_SIZE_OF_SMALL = ((0, 64), (1_000, 128), (100_000, 256))
 _LARGE = 40_000  # images, from which on an accelerator has time for more
@@ -31,8 +31,9 @@ _DEPTH = ((0, 2), (_SMALL, 4))
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
 
-# An image costs less without some of its patches, which pays for more epochs.
-_PATCH_DROP_RATE = ((0, 0.0), (4_000, 0.5))
+# An image costs less without some of its patches, and many images are told by the rest.
+_PATCH_DROP_RATE = ((0, 0.0), (1_000, 0.5))
+_PATCH_DROP_RATE_OF_WIDE = ((0, 0.0), (4_000, 0.5))
 _LEAST_PATCHES_TO_DROP = 32
 _DROPPING_SHARE = 0.75  # of the epochs, at the beginning
 
@@ -168,8 +169,7 @@ def resolve_recipe(
     patch_drop_rate = _resolve_patch_drop_rate(
         architecture.patch_drop_rate, spec, n_patches, n_samples, is_large
     )
-    epochs = _choose_epochs(spec, n_samples, patch_drop_rate, is_large)
-    max_epochs = _auto(params.max_epochs, epochs)
+    max_epochs = _resolve_epochs(params.max_epochs, spec, n_samples, is_large)
     batch_size = _resolve_batch_size(params.batch_size, spec, n_samples, is_large)
     updates = max_epochs * math.ceil(n_samples / batch_size)
     optimizer = _auto(params.optimizer, "adamw" if spec.kind == "table" else "muon")
@@ -256,18 +256,25 @@ def _resolve_depth(depth, spec, n_samples):
     return _auto(depth, blocks + step_value(_EXTRA_DEPTH, n_samples))
 
 
+def _is_wide(spec):
+    """Say whether X holds images so large that their patches are."""
+    return spec.kind == "image" and min(spec.height, spec.width) >= _WIDE
+
+
 def _resolve_patch_drop_rate(rate, spec, n_patches, n_samples, is_large):
     """Return the fraction of patches left out: of many images of many patches."""
+    steps = _PATCH_DROP_RATE_OF_WIDE if _is_wide(spec) else _PATCH_DROP_RATE
     has_many = n_patches >= _LEAST_PATCHES_TO_DROP and not is_small(spec)
     is_apt = spec.kind == "image" and has_many and not is_large
-    return _auto(rate, step_value(_PATCH_DROP_RATE, n_samples) if is_apt else 0.0)
+    return _auto(rate, step_value(steps, n_samples) if is_apt else 0.0)
 
 
-def _choose_epochs(spec, n_samples, patch_drop_rate, is_large):
+def _resolve_epochs(max_epochs, spec, n_samples, is_large):
     """Return the number of epochs: more where one costs little for what it shows."""
-    if is_large:
-        return _EPOCHS_OF_LARGE
-    return round(step_value(_epoch_steps(spec), n_samples) * (1 + patch_drop_rate))
+    steps = _epoch_steps(spec)
+    return _auto(
+        max_epochs, _EPOCHS_OF_LARGE if is_large else step_value(steps, n_samples)
+    )
 
 
 def _epoch_steps(spec):
@@ -276,8 +283,7 @@ def _epoch_steps(spec):
         return _EPOCHS_OF_TABLES
     if spec.n_features < _SMALL:
         return _EPOCHS_OF_SMALL
-    is_wide = spec.kind == "image" and min(spec.height, spec.width) >= _WIDE
-    return _EPOCHS_OF_WIDE if is_wide else _EPOCHS
+    return _EPOCHS_OF_WIDE if _is_wide(spec) else _EPOCHS
 
 
 def _resolve_batch_size(batch_size, spec, n_samples, is_large):

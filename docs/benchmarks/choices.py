@@ -36,7 +36,7 @@ CHOICES = {
     "depth=2": {"depth": 2},
     "stem_width=64": {"architecture": Architecture(stem_width=64)},
     "embed_dim=96": {"embed_dim": 96},
-    "half of the patches dropped": {"architecture": Architecture(patch_drop_rate=0.5)},
+    "all patches": {"architecture": Architecture(patch_drop_rate=0.0)},
     "augment=None": {"augment": None},
     'augment="light"': {"augment": "light"},
     "five views in prediction": {"recipe": Recipe(test_views=5)},
