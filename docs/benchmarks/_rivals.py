@@ -150,6 +150,9 @@ def make_rivals(augment, seed):
         "CNN in skorch": Network(make_cnn, seed=seed),
         "CNN in skorch, our augmentation": Network(make_cnn, augment, seed),
         "ViTClassifier()": ViTClassifier(random_state=seed),
+        'ViTClassifier(precision="float32")': ViTClassifier(
+            precision="float32", random_state=seed
+        ),
         'ViTClassifier(augment="photo")': ViTClassifier(
             augment="photo", random_state=seed
         ),
