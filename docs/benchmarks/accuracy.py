@@ -14,6 +14,7 @@ holds is not run again, and each table is made of all that it holds.
 import argparse
 import json
 import time
+from collections import defaultdict
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -132,10 +133,20 @@ def to_sections(name, runs):
     for n_images, group in groupby(sorted(runs, key=size), size):
         alike = list(group)
         table = rst_table(HEADER, list(to_rows(alike)))
-        settings = {f"{run['machine']}, commit {run['commit']}" for run in alike}
-        text = f"{table}\n\nMeasured on {'; '.join(sorted(settings))}."
+        text = f"{table}\n\nMeasured on {describe_settings(alike)}."
         sections[f"{name} {n_images}"] = text
     return sections
+
+
+def describe_settings(runs):
+    """Return each machine and the commits that ran on it."""
+    commits = defaultdict(set)
+    for run in runs:
+        commits[run["machine"]].add(run["commit"])
+    return "; ".join(
+        f"{machine}, commit{'s' * (len(those) > 1)} {', '.join(sorted(those))}"
+        for machine, those in sorted(commits.items())
+    )
 
 
 def parse(arguments=None):
