@@ -271,10 +271,9 @@ def _resolve_patch_drop_rate(rate, spec, n_patches, n_samples, is_large):
 
 def _resolve_epochs(max_epochs, spec, n_samples, is_large):
     """Return the number of epochs: more where one costs little for what it shows."""
-    steps = _epoch_steps(spec)
-    return _auto(
-        max_epochs, _EPOCHS_OF_LARGE if is_large else step_value(steps, n_samples)
-    )
+    if is_large:
+        return _auto(max_epochs, _EPOCHS_OF_LARGE)
+    return _auto(max_epochs, step_value(_epoch_steps(spec), n_samples))
 
 
 def _epoch_steps(spec):
