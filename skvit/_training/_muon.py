@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -12,8 +13,10 @@ from skvit._training._threads import Team
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _TINY = 1e-7
-# Smaller matrices take longer to be shared, or converted, than that saves.
-_MIN_ROWS = 128
+# Smaller matrices take longer to be converted than shorter numbers save,
+_MIN_ROWS_IN_SHORT = 128
+# and fewer products, of rows, rows and columns, longer to be shared among threads.
+_MANY = 2**23
 _RMS_OF_ADAMW = 0.2  # of an update, as Moonshot measured it: arXiv:2502.16982
 
 
@@ -122,7 +125,7 @@ def orthogonal_updates(
     directions : iterable of Tensor
         Matrices of any shapes.
     team : Team
-        Threads that share the matrices of a shape.
+        Threads that share the matrices, where there is much to compute.
     short : bool, default=False
         Whether products of large matrices may be in bfloat16.
 
@@ -132,6 +135,22 @@ def orthogonal_updates(
         Matrices of the same shapes and types, in the same order.
     """
     directions = list(directions)
+    by_shape = sorted(range(len(directions)), key=lambda n: sorted(directions[n].shape))
+    # dealt like cards, so that every thread gets some of each shape
+    order = [n for first in range(team.size) for n in by_shape[first :: team.size]]
+
+    def compute(part: slice) -> list[Tensor]:
+        return _update_alike([directions[place] for place in order[part]], short)
+
+    n_products = sum(matrix.numel() * min(matrix.shape) for matrix in directions)
+    is_shared = n_products >= _MANY
+    parts = team.map(compute, 0, len(order)) if is_shared else [compute(slice(None))]
+    updates = dict(zip(order, chain.from_iterable(parts), strict=True))
+    return [updates[place] for place in range(len(directions))]
+
+
+def _update_alike(directions: list[Tensor], short: bool) -> list[Tensor]:
+    """Return directions made orthogonal, those of one shape in one computation."""
     alike: dict[tuple[int, int], list[int]] = {}
     for place, matrix in enumerate(directions):
         rows, columns = sorted(matrix.shape)
@@ -139,23 +158,13 @@ def orthogonal_updates(
     updates = list(directions)
     for (rows, columns), places in alike.items():
         wide = torch.stack([_to_wide(directions[place]) for place in places])
-        is_large = rows >= _MIN_ROWS
-        turned = _share(wide, team, short) if is_large else orthogonalize(wide)
+        in_short = short and rows >= _MIN_ROWS_IN_SHORT
+        turned = orthogonalize(wide.bfloat16() if in_short else wide).to(wide.dtype)
         scaled = turned * (_RMS_OF_ADAMW * math.sqrt(columns))
         for place, update in zip(places, scaled, strict=True):
             is_tall = directions[place].shape[0] > directions[place].shape[1]
             updates[place] = update.T if is_tall else update
     return updates
-
-
-def _share(matrices: Tensor, team: Team, short: bool) -> Tensor:
-    """Return what `orthogonalize` does, a part of (n, rows, columns) to each thread."""
-
-    def compute(part: slice) -> Tensor:
-        own = matrices[part]
-        return orthogonalize(own.bfloat16() if short else own).to(own.dtype)
-
-    return torch.cat(team.map(compute, 0, len(matrices)))
 
 
 def _to_wide(matrix: Tensor) -> Tensor:
