@@ -100,7 +100,7 @@ def over_batches(
         If not even one image fits into the device's memory.
     """
     results: np.ndarray | None = None
-    size, start = min(size, len(data)), 0
+    start = 0
     with all_cores(data.device):
         while results is None or start < len(data):
             part = slice(start, min(start + size, len(data)))

@@ -33,7 +33,7 @@ def test_nothing_to_orthogonalize_is_nothing():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("scale", [1, 32])  # matrices of 128 rows are shared
+@pytest.mark.parametrize("scale", [1, 32])  # only what takes long is shared
 def test_each_matrix_is_updated_as_if_it_were_alone(n_threads, scale):
     directions = draw([(scale * rows, scale * columns) for rows, columns in SHAPES])
     with Team(n_threads) as team:
