@@ -101,8 +101,9 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     batch_size : int or "auto", default="auto"
         Images per update.
     optimizer : {"auto", "adamw", "muon", "sgd"}, default="auto"
-        Update rule. "muon" applies to the encoder's matrices, with AdamW for the rest.
-        "auto" is "muon" for images and patches, and "adamw" for tables.
+        Update rule. "muon" applies to the blocks' matrices and the stem's kernels, with
+        AdamW for the rest. "auto" is "muon" for images and patches, and "adamw" for
+        tables.
     learning_rate : float or "auto", default="auto"
         Highest learning rate, reached after warm-up.
     weight_decay : float or "auto", default="auto"

@@ -48,12 +48,13 @@ class Muon(torch.optim.Optimizer):
 
     What `torch.optim.Muon` does with ``adjust_lr_fn="match_rms_adamw"`` and Nesterov's
     momentum, in a few large operations instead of some forty for every matrix. The
-    rate may be a tensor, so that a captured graph follows it.
+    rate may be a tensor, so that a captured graph follows it. Kernels of convolutions
+    are matrices too, with a row for each output.
 
     Parameters
     ----------
     params : iterable of Tensor
-        Matrices.
+        Matrices and kernels.
     lr : float or Tensor
         Learning rate.
     weight_decay : float
@@ -89,7 +90,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # none is ever given
-        """Update every matrix that has a gradient."""
+        """Update every matrix and kernel that has a gradient."""
         for group in self.param_groups:
             matrices = [p for p in group["params"] if p.grad is not None]
             if matrices:
@@ -102,7 +103,9 @@ class Muon(torch.optim.Optimizer):
         momentum, rate = group["momentum"], group["lr"]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         directions = torch._foreach_lerp(gradients, averages, momentum)
-        updates = orthogonal_updates(directions, self.team, self.short)
+        flat = (direction.flatten(1) for direction in directions)
+        turned = orthogonal_updates(flat, self.team, self.short)
+        updates = [u.reshape(p.shape) for u, p in zip(turned, matrices, strict=True)]
         torch._foreach_mul_(updates, rate)
         torch._foreach_mul_(matrices, 1 - rate * group["weight_decay"])
         torch._foreach_sub_(matrices, updates)

@@ -11,6 +11,9 @@ from skvit._training._threads import Team
 # Tables of vectors that stand among the tokens or are added to them: shrinking them
 # towards zero has no regularising meaning, no more than it has for slopes of a bias.
 _NO_DECAY = "prefix.", "pos_embed."
+# Maps between layers, whose updates Muon turns; neither the patches' projection where
+# that is the only layer before the blocks, nor the head.
+_MATRICES = "blocks.", "patch_embed.stages."
 _MUON_MOMENTUM = 0.95
 
 
@@ -48,8 +51,8 @@ def make_optimizers(
     module : nn.Module
         The network.
     name : {"adamw", "muon", "sgd"}
-        "muon" orthogonalises the updates of the encoder's matrices and leaves the
-        rest to AdamW.
+        "muon" orthogonalises the updates of the blocks' matrices and of the stem's
+        kernels, and leaves the rest to AdamW.
     learning_rate : float
         Highest learning rate.
     weight_decay : float
@@ -78,7 +81,7 @@ def make_optimizers(
     rate = learning_rate if not capturable else _rate_on_device(decay, learning_rate)
     if name == "adamw":
         return {"optimizer": _adamw(decay, spare, rate, weight_decay, capturable)}
-    matrices, others = _encoder_matrices(module, decay)
+    matrices, others = _split_matrices(module, decay)
     return {
         "optimizer": _adamw(others, spare, rate, weight_decay, capturable),
         "optimizer_matrices": Muon(
@@ -168,17 +171,17 @@ def _adamw(
     )
 
 
-def _encoder_matrices(
+def _split_matrices(
     module: nn.Module, decay: Iterable[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Split decaying parameters into the blocks' matrices and all others."""
-    in_blocks = {
+    """Split decaying parameters into matrices of blocks and kernels, and all others."""
+    apt = {
         id(parameter)
         for name, parameter in module.named_parameters()
-        if name.startswith("blocks.") and parameter.ndim == 2
+        if name.startswith(_MATRICES) and parameter.ndim in {2, 4}
     }
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for parameter in decay:
-        (matrices if id(parameter) in in_blocks else others).append(parameter)
+        (matrices if id(parameter) in apt else others).append(parameter)
     return matrices, others

@@ -80,6 +80,19 @@ def test_updates_are_those_of_torch(width, as_tensor):
         assert (moved - expected).norm() < 0.03 * expected.norm()
 
 
+def test_a_kernel_is_updated_as_the_matrix_that_it_is():
+    (kernel,) = draw([(6, 2, 3, 3)])
+    matrix = kernel.flatten(1).clone()
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    settings = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9}
+    one, other = Muon([kernel], **settings), Muon([matrix], **settings)
+    for (gradient,) in (draw([(6, 2, 3, 3)], seed) for seed in (1, 2)):
+        kernel.grad, matrix.grad = gradient, gradient.flatten(1)
+        one.step()
+        other.step()
+    torch.testing.assert_close(kernel.flatten(1), matrix, rtol=0, atol=1e-12)
+
+
 def test_matrices_without_a_gradient_stay():
     moved, still = (m.requires_grad_() for m in draw([(3, 3)] * 2))
     before = still.detach().clone()

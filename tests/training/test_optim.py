@@ -62,7 +62,7 @@ def test_frozen_weights_are_in_no_group(make_module):
 
 
 @pytest.mark.parametrize("settings", NETWORKS)
-def test_muon_takes_the_matrices_of_the_blocks(make_module, settings):
+def test_muon_takes_the_matrices_of_the_blocks_and_the_kernels(make_module, settings):
     module = make_module(torch.float32, **settings)
     optimizers = make_optimizers(module, "muon", 1e-3, 0.1)
     assert list(optimizers) == ["optimizer", "optimizer_matrices"]
@@ -73,7 +73,8 @@ def test_muon_takes_the_matrices_of_the_blocks(make_module, settings):
     assert matrices == {
         name
         for name, p in module.named_parameters()
-        if name.startswith("blocks.") and p.ndim == 2 and ".pos_bias." not in name
+        if (name.startswith("blocks.") and p.ndim == 2 and ".pos_bias." not in name)
+        or (name.startswith("patch_embed.stages.") and p.ndim == 4)
     }
     assert rest == {name for name, _ in module.named_parameters()} - matrices
 
