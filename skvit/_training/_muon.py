@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor
@@ -138,36 +138,41 @@ def orthogonal_updates(
         Matrices of the same shapes and types, in the same order.
     """
     directions = list(directions)
-    by_shape = sorted(range(len(directions)), key=lambda n: sorted(directions[n].shape))
+    n_products = sum(matrix.numel() * min(matrix.shape) for matrix in directions)
+    is_shared = n_products >= _MANY
+    by_shape = sorted(range(len(directions)), key=lambda n: _wide_shape(directions[n]))
     # dealt like cards, so that every thread gets some of each shape
-    order = [n for first in range(team.size) for n in by_shape[first :: team.size]]
+    n_hands = team.size if is_shared else 1
+    order = [n for first in range(n_hands) for n in by_shape[first::n_hands]]
 
     def compute(part: slice) -> list[Tensor]:
         return _update_alike([directions[place] for place in order[part]], short)
 
-    n_products = sum(matrix.numel() * min(matrix.shape) for matrix in directions)
-    is_shared = n_products >= _MANY
     parts = team.map(compute, 0, len(order)) if is_shared else [compute(slice(None))]
     updates = dict(zip(order, chain.from_iterable(parts), strict=True))
     return [updates[place] for place in range(len(directions))]
 
 
 def _update_alike(directions: list[Tensor], short: bool) -> list[Tensor]:
-    """Return directions made orthogonal, those of one shape in one computation."""
-    alike: dict[tuple[int, int], list[int]] = {}
-    for place, matrix in enumerate(directions):
-        rows, columns = sorted(matrix.shape)
-        alike.setdefault((rows, columns), []).append(place)
-    updates = list(directions)
-    for (rows, columns), places in alike.items():
-        wide = torch.stack([_to_wide(directions[place]) for place in places])
+    """Return directions made orthogonal, neighbours of one shape in one computation."""
+    updates: list[Tensor] = []
+    for (rows, columns), neighbours in groupby(directions, _wide_shape):
+        alike = list(neighbours)
+        wide = torch.stack([_to_wide(matrix) for matrix in alike])
         in_short = short and rows >= _MIN_ROWS_IN_SHORT
         turned = orthogonalize(wide.bfloat16() if in_short else wide).to(wide.dtype)
         scaled = turned * (_RMS_OF_ADAMW * math.sqrt(columns))
-        for place, update in zip(places, scaled, strict=True):
-            is_tall = directions[place].shape[0] > directions[place].shape[1]
-            updates[place] = update.T if is_tall else update
+        updates += [
+            update.T if matrix.shape[0] > matrix.shape[1] else update
+            for matrix, update in zip(alike, scaled, strict=True)
+        ]
     return updates
+
+
+def _wide_shape(matrix: Tensor) -> tuple[int, int]:
+    """Return the shape of a matrix, or of its transpose: the shorter side first."""
+    rows, columns = sorted(matrix.shape)
+    return rows, columns
 
 
 def _to_wide(matrix: Tensor) -> Tensor:

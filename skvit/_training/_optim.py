@@ -174,11 +174,11 @@ def _adamw(
 def _split_matrices(
     module: nn.Module, decay: Iterable[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Split decaying parameters into matrices of blocks and kernels, and all others."""
+    """Split decaying parameters into those that Muon turns and all others."""
     apt = {
         id(parameter)
         for name, parameter in module.named_parameters()
-        if name.startswith(_MATRICES) and parameter.ndim in {2, 4}
+        if name.startswith(_MATRICES)
     }
     matrices: list[Tensor] = []
     others: list[Tensor] = []
