@@ -8,7 +8,7 @@ from skvit.nn._attention import Attention
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_drop_path, make_dropout
 from skvit.nn._init import Part, fill_normal, init_linear
-from skvit.nn._linear import TokenLinear
+from skvit.nn._linear import TokenLinear, TokenNorm
 from skvit.nn._places import NO_PLACES, Places
 from skvit.nn._record import Record
 
@@ -95,11 +95,11 @@ class Block(nn.Module):
         width, eps = config.embed_dim, config.norm_eps
         skip_rate = config.drop_path_rate * index / max(1, config.depth - 1)
         self.name = f"block{index:02d}"
-        self.norm1 = nn.LayerNorm(width, eps)
+        self.norm1 = TokenNorm(width, eps)
         self.attention = Attention(config, self.name)
         self.scale1 = _make_scale(config)
         self.drop_path1 = make_drop_path(skip_rate)
-        self.norm2 = nn.LayerNorm(width, eps)
+        self.norm2 = TokenNorm(width, eps)
         self.mlp = Mlp(config)
         self.scale2 = _make_scale(config)
         self.drop_path2 = make_drop_path(skip_rate)

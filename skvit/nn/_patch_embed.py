@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from skvit.nn._config import ViTConfig
 from skvit.nn._init import Part, fill_normal, fill_trunc_normal
+from skvit.nn._linear import TokenNorm
 from skvit.nn._record import Record
 
 
@@ -104,7 +105,7 @@ def _check_shape(images: Tensor, expected: tuple[int, ...]) -> None:
 
 
 def _make_norm(wanted: bool, width: int, eps: float) -> nn.Module:
-    return nn.LayerNorm(width, eps=eps) if wanted else nn.Identity()
+    return TokenNorm(width, eps) if wanted else nn.Identity()
 
 
 def _make_padding(config: ViTConfig) -> nn.Module:

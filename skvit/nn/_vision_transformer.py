@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from skvit.nn._accelerated import to_residual_type
 from skvit.nn._block import Block
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import KeepPatches, PatchDropout, make_dropout
 from skvit.nn._head import Head, make_pool
 from skvit.nn._init import Part, fill_trunc_normal
+from skvit.nn._linear import TokenNorm
 from skvit.nn._patch_embed import make_patch_embed
 from skvit.nn._places import Places, make_relative_places, make_rotation
 from skvit.nn._pos_embed import make_pos_embed
@@ -104,7 +106,7 @@ class VisionTransformer(nn.Module):
         self.drop = make_dropout(config.drop_rate)
         self.drop_patches = PatchDropout(rate, prefix) if rate else KeepPatches()
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.depth))
-        self.norm = nn.Identity() if late else nn.LayerNorm(width, eps)
+        self.norm = nn.Identity() if late else TokenNorm(width, eps)
         self.pool = make_pool(config)
         self.pooled_norm = nn.LayerNorm(width, eps) if late else nn.Identity()
         self.head = Head(config)
@@ -159,7 +161,7 @@ class VisionTransformer(nn.Module):
             One vector for each image.
         """
         x = self.prefix(self.patch_embed(images, record))  # (B, T, embed_dim)
-        x = self.drop(self.pos_embed(x, record))
+        x = to_residual_type(self.drop(self.pos_embed(x, record)))
         places = Places(self.rotation(), self.relative_places())
         x, places = self.drop_patches(x, places)
         for block in self.blocks:
