@@ -95,7 +95,8 @@ class Architecture(OptionGroup):
     head_activation : {"gelu", "relu", "tanh"}, default="gelu"
         Non-linearity of the hidden layer in the head.
     init : {"auto", "trunc_normal", "jax", "mimetic"}, default="auto"
-        Scheme of the initial weights. "auto" takes "trunc_normal".
+        Scheme of the initial weights. "auto" takes "jax" behind the stem of images of
+        fewer than 700 values, "trunc_normal" elsewhere.
 
     See Also
     --------

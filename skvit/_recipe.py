@@ -186,7 +186,7 @@ def resolve_recipe(
         pos_embed=_auto(params.pos_embed, "learned"),
         pos_bias=_resolve_pos_bias(architecture.pos_bias, spec, n_patches),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
-        init=_auto(architecture.init, "trunc_normal"),
+        init=_resolve_init(architecture.init, spec, patch_embed),
         stem_width=_resolve_stem_width(architecture.stem_width, spec),
         whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
@@ -335,6 +335,12 @@ def _resolve_stem_width(stem_width, spec):
     """Return the stem's channels, which leave most of the work to attention."""
     width = step_value(_STEM_WIDTH, min(spec.height, spec.width))
     return _auto(stem_width, _STEM_WIDTH_OF_SMALL if is_small(spec) else width)
+
+
+def _resolve_init(init, spec, patch_embed):
+    """Return the scheme of the first weights: larger behind small images' stem."""
+    is_apt = is_small(spec) and patch_embed == "overlap"
+    return _auto(init, "jax" if is_apt else "trunc_normal")
 
 
 def _resolve_whiten(whiten, patch_embed):

@@ -179,6 +179,13 @@ def test_only_heads_of_images_look_at_neighbours_first(spec):
     assert resolve(spec).pos_bias == ("gaussian" if is_image else "none")
 
 
+@pytest.mark.parametrize("spec", [GRAY, PHOTO, SEQUENCE, TABLE])
+def test_first_weights_are_larger_behind_the_stem_of_small_images(spec):
+    assert resolve(spec).init == ("jax" if spec is GRAY else "trunc_normal")
+    linear = {"patch_embed": "linear"}
+    assert resolve(spec, architecture=linear).init == "trunc_normal"
+
+
 def test_long_sequences_have_no_bias():
     """Its memory is the square of the number of patches."""
     for patch_size, pos_bias in ((2, "gaussian"), (1, "none"), ((2, 1), "none")):
