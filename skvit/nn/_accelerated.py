@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def is_summed_apart(tokens: Tensor) -> bool:
@@ -54,6 +55,7 @@ class _Map(torch.autograd.Function):
         return F.linear(tokens, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         """Return the gradients of tokens, weight and bias."""
         tokens, weight = ctx.saved_tensors
@@ -75,6 +77,7 @@ class _Norm(torch.autograd.Function):
         return torch.addcmul(bias, normed, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of tokens, weight and bias."""
         tokens, mean, rstd, normed, weight = ctx.saved_tensors
