@@ -1,5 +1,7 @@
 """One fitted estimator answers alike in one thread, in many, and in processes."""
 
+import gc
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -53,6 +55,31 @@ def test_predictions_from_files(make_tiny, photo_tiles, tmp_path):
         in_threads(clf.predict_proba, chunks), range(0, 31, 2), strict=True
     ):
         expected = clf.predict_proba(tiles[start : start + 10])
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.fixture
+def switching():
+    """Let threads change at every collection of garbage, and let those be many."""
+
+    def give_way(phase, info):
+        time.sleep(0)
+
+    before = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(give_way)
+    yield
+    gc.callbacks.remove(give_way)
+    gc.set_threshold(*before)
+
+
+def test_arrays_opened_while_others_are(tmp_path, switching):
+    """NumPy parses their heads as Python, which is not always safe in threads."""
+    path = tmp_path / "image.npy"
+    np.save(path, np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    patches = PatchTransformer(4).fit([path])
+    expected = patches.transform([path] * 50)
+    for result in in_threads(patches.transform, [[path] * 50] * 8 * N_THREADS):
         np.testing.assert_array_equal(result, expected)
 
 

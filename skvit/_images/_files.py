@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ _ORIENTATION = 0x0112  # Exif 2.3, section 4.6.4
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Windows would change line ends; without the second, a pipe would wait for a writer.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+# NumPy parses an array's head as Python, which 3.11 may fail to do in two threads at
+# once: https://github.com/python/cpython/issues/106905.
+_PARSING = Lock()
 _WHOLE = 2**16  # bytes up to which a file is read at once, which spares many calls
 
 
@@ -309,7 +313,8 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _map(path: str) -> np.ndarray:
     """Map an array in a file to memory; nothing in it can be Python objects."""
-    return np.lib.format.open_memmap(path, mode="r")
+    with _PARSING:
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 def _array_layout(array: np.ndarray, channels: str) -> tuple[tuple[int, ...], np.dtype]:
