@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
@@ -108,3 +108,13 @@ def norm_tokens(tokens: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Ten
         if not torch.is_grad_enabled():
             return F.layer_norm(tokens, tokens.shape[-1:], weight, bias, eps)
         return _Norm.apply(tokens, weight, bias, eps)
+
+
+class TokenNorm(nn.LayerNorm):
+    """Layer norm of tokens, by the faster of two ways to the same numbers."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Norm the channels of (batch, tokens, width) or (batch, width)."""
+        if is_summed_apart(tokens):
+            return norm_tokens(tokens, self.weight, self.bias, self.eps)
+        return super().forward(tokens)

@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skvit.nn._accelerated import TokenNorm
 from skvit.nn._attention import Attention
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import make_drop_path, make_dropout
 from skvit.nn._init import Part, fill_normal, init_linear
-from skvit.nn._linear import TokenLinear, TokenNorm
+from skvit.nn._linear import TokenLinear
 from skvit.nn._places import NO_PLACES, Places
 from skvit.nn._record import Record
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skvit.nn._accelerated import is_summed_apart, map_tokens, norm_tokens
+from skvit.nn._accelerated import is_summed_apart, map_tokens
 
 # Fewer tokens than these are mapped in less time than a convolution takes to set up.
 _MIN_ROWS = 512
@@ -75,14 +75,4 @@ class TokenLinear(nn.Linear):
             return map_tokens(tokens, self.weight, self.bias)
         if is_convolution_faster(tokens):
             return convolve_tokens(tokens, self.weight, self.bias)
-        return super().forward(tokens)
-
-
-class TokenNorm(nn.LayerNorm):
-    """Layer norm of tokens, by the faster of two ways to the same numbers."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Norm the channels of (batch, tokens, width) or (batch, width)."""
-        if is_summed_apart(tokens):
-            return norm_tokens(tokens, self.weight, self.bias, self.eps)
         return super().forward(tokens)

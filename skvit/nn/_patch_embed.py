@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skvit.nn._accelerated import TokenNorm
 from skvit.nn._config import ViTConfig
 from skvit.nn._init import Part, fill_normal, fill_trunc_normal
-from skvit.nn._linear import TokenNorm
 from skvit.nn._record import Record
 
 

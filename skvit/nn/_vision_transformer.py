@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from skvit.nn._accelerated import to_residual_type
+from skvit.nn._accelerated import TokenNorm, to_residual_type
 from skvit.nn._block import Block
 from skvit.nn._config import ViTConfig
 from skvit.nn._dropout import KeepPatches, PatchDropout, make_dropout
 from skvit.nn._head import Head, make_pool
 from skvit.nn._init import Part, fill_trunc_normal
-from skvit.nn._linear import TokenNorm
 from skvit.nn._patch_embed import make_patch_embed
 from skvit.nn._places import Places, make_relative_places, make_rotation
 from skvit.nn._pos_embed import make_pos_embed

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from skvit.nn import VisionTransformer, ViTConfig
+from skvit.nn import _accelerated as accelerated_layers
 from skvit.nn import _linear as linear
 from skvit.nn import _vision_transformer as vision_transformer
 from skvit.nn._accelerated import map_tokens, norm_tokens, sum_tokens, to_product_type
@@ -99,14 +100,15 @@ def outputs_and_gradients(config, images, dtype=torch.float64):
     """Return what a network computes, and the gradients of all its parameters."""
     network = VisionTransformer(config, torch.Generator().manual_seed(0)).to(dtype)
     outputs = network(images.to(dtype))
-    loss = outputs.float().square().sum()
+    loss = outputs.square().sum()
     return outputs, torch.autograd.grad(loss, list(network.parameters()))
 
 
 @pytest.fixture
 def accelerated(monkeypatch):
     """Let a CPU compute as a GPU does."""
-    monkeypatch.setattr(linear, "is_summed_apart", lambda tokens: tokens.ndim == 3)
+    for module in (linear, accelerated_layers):
+        monkeypatch.setattr(module, "is_summed_apart", lambda tokens: tokens.ndim == 3)
     monkeypatch.setattr(vision_transformer, "to_residual_type", to_product_type)
 
 
