@@ -1,6 +1,9 @@
 """One fitted estimator answers alike in one thread, in many, and in processes."""
 
 import gc
+import multiprocessing
+import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -81,6 +84,32 @@ def test_arrays_opened_while_others_are(tmp_path, switching):
     expected = patches.transform([path] * 50)
     for result in in_threads(patches.transform, [[path] * 50] * 8 * N_THREADS):
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_arrays_opened_in_a_process_forked_while_one_is(tmp_path, monkeypatch):
+    path = tmp_path / "image.npy"
+    np.save(path, np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    patches = PatchTransformer(4).fit([path])
+    opening, open_memmap = threading.Event(), np.lib.format.open_memmap
+
+    def open_slowly(*args, **kwargs):
+        opening.set()
+        time.sleep(0.5)
+        return open_memmap(*args, **kwargs)
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", open_slowly)
+    opener = threading.Thread(target=patches.transform, args=([path],))
+    opener.start()
+    opening.wait(30)
+    fork = multiprocessing.get_context("fork")
+    child = fork.Process(target=patches.transform, args=([path],))
+    child.start()
+    child.join(20)
+    child.kill()
+    opener.join()
+    assert child.exitcode == 0
 
 
 def test_patches(parts):

@@ -27,10 +27,16 @@ _ORIENTATION = 0x0112  # Exif 2.3, section 4.6.4
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Windows would change line ends; without the second, a pipe would wait for a writer.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_WHOLE = 2**16  # bytes up to which a file is read at once, which spares many calls
 # NumPy parses an array's head as Python, which 3.11 may fail to do in two threads at
 # once: https://github.com/python/cpython/issues/106905.
 _PARSING = Lock()
-_WHOLE = 2**16  # bytes up to which a file is read at once, which spares many calls
+if hasattr(os, "register_at_fork"):  # a child would wait for a thread that it has not
+    os.register_at_fork(
+        before=_PARSING.acquire,
+        after_in_parent=_PARSING.release,
+        after_in_child=_PARSING.release,
+    )
 
 
 @dataclass(frozen=True, slots=True)
