@@ -31,13 +31,14 @@ print("images, patches, values in a patch:", patches.shape)
 
 figure, axes = plt.subplots(1, 4, figsize=(11, 2.4), layout="constrained")
 axes[0].imshow(photograph)
-axes[0].set_title(f"all {patches.shape[2]} values", fontsize="medium")
+axes[0].set_title(f"all {patches.shape[2]} values a patch", fontsize="medium")
 for ax, n_components in zip(axes[1:], (16, 4, 1), strict=True):
     pca = PCA(n_components).fit(patches[0])
     rebuilt = pca.inverse_transform(pca.transform(patches[0]))
     image = cutter.inverse_transform(rebuilt[None])[0]
     ax.imshow(image.clip(0, 1))
-    ax.set_title(f"{n_components} of them for each patch", fontsize="medium")
+    plural = "s" * (n_components > 1)
+    ax.set_title(f"{n_components} component{plural} a patch", fontsize="medium")
 for ax in axes:
     ax.set_axis_off()
 plt.show()

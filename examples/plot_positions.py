@@ -32,9 +32,9 @@ y = 4 * parts[:, 0] + parts[:, 1]
 
 clf = ViTClassifier(
     patch_size=2,
-    embed_dim=32,
+    embed_dim=64,
     depth=1,
-    max_epochs=20,
+    max_epochs=40,
     optimizer="adamw",
     learning_rate=3e-3,
     weight_decay=1.0,

@@ -69,20 +69,22 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     Parameters
     ----------
     patch_size : int, tuple of two int, "auto" or "precomputed", default="auto"
-        Side of the square patches, or their height and width, in pixels. "auto" leaves
-        about 8 x 8 patches. "precomputed" means that X already is the sequence of
-        patches, as `PatchTransformer` with `flatten=False` returns it. Sizes that do
-        not divide the image are padded at the right and bottom, never cropped.
+        Side of the square patches, or their height and width, in pixels. "auto" is 2
+        for images of 8 pixels or more on their shorter side, 4 from 24 on, 8 from 48
+        and 16 from 160. "precomputed" means that X already is the sequence of patches,
+        as `PatchTransformer` with `flatten=False` returns it. Sizes that do not divide
+        the image are padded at the right and bottom, never cropped.
     embed_dim : int or "auto", default="auto"
-        Width of the tokens. "auto" is 128 for images of 700 values or more, 64 for
-        anything else, and grows with the number of images.
+        Width of the tokens. "auto" is 128 for images of 576 values or more (24 x 24)
+        and 64 for anything else; half as much again from 40,000 samples on.
     depth : int or "auto", default="auto"
-        Number of encoder blocks.
+        Number of encoder blocks. "auto" is 4 for samples of 576 values or more and 2
+        for smaller ones; 2 more from 40,000 samples on.
     num_heads : int or "auto", default="auto"
         Number of attention heads; must divide `embed_dim`. "auto" makes them about 32
         wide, but for images takes 8 at least where that leaves each 8 wide.
     mlp_ratio : float or "auto", default="auto"
-        Width of the feed-forward layers over `embed_dim`.
+        Width of the feed-forward layers over `embed_dim`. "auto" is 2.
     pos_embed : {"auto", "learned", "sincos", "sincos2d", "rope", "none"}, \
             default="auto"
         Encoding of the patches' positions. "auto" is "learned".
@@ -91,29 +93,35 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         pooling, or a softmax-weighted mean. "auto" is "seqpool" for images and "mean"
         otherwise.
     drop_path_rate : float or "auto", default="auto"
-        Probability that the last block is skipped in a training step; earlier blocks
-        are skipped less often, linearly.
+        Probability that either half of the last block, attention or feed-forward, is
+        skipped for an image in a training step. It falls linearly to 0 in the first
+        block, so that a single block is never skipped. "auto" is 0.
     architecture : Architecture or None, default=None
         Further switches of the network.
     max_epochs : int or "auto", default="auto"
-        Passes over the training images. "auto" follows a budget of updates, which is
-        larger on an accelerator from 40,000 images on.
+        Passes over the training images. "auto" goes by their number and size, from 160
+        for a few hundred small images to about 20 for tens of thousands; on an
+        accelerator 50 from 40,000 images on.
     batch_size : int or "auto", default="auto"
-        Images per update.
+        Images per update. "auto" is 64 to 256 by the number of images, and 512 from
+        40,000 on where there is an accelerator.
     optimizer : {"auto", "adamw", "muon", "sgd"}, default="auto"
         Update rule. "muon" applies to the blocks' matrices and the stem's kernels, with
         AdamW for the rest. "auto" is "muon" for images and patches, and "adamw" for
         tables.
     learning_rate : float or "auto", default="auto"
-        Highest learning rate, reached after warm-up.
+        Highest learning rate, reached after warm-up. "auto" falls with `embed_dim` from
+        64 on; there it is 0.003 for "adamw", 0.008 for "muon" and 0.075 for "sgd", and
+        half as much again for 40,000 images or more on an accelerator.
     weight_decay : float or "auto", default="auto"
-        Decoupled weight decay of matrices and kernels.
+        Weight decay of matrices and kernels; decoupled from the gradient, but for
+        "sgd". "auto" is 0.05.
     augment : {"auto", "shift", "light", "photo"}, Augment or None, default="auto"
         How training images are varied. "shift" and "light" keep labels for letters and
         digits too: small shifts alone, or with small rotations and changes of size and
         erased rectangles. "photo" adds mirroring, colour and operations on values.
-        "auto" is "light" for 100 small images or more and "shift" for large ones, but
-        for the 40,000 or more that train longer on an accelerator.
+        "auto" is None below 100 images, then "light" for images of fewer than 576
+        values, and for 40,000 or more on an accelerator, and "shift" for all others.
         Tables and precomputed patches are never varied.
     recipe : Recipe or None, default=None
         Further settings of training.
@@ -127,7 +135,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Fraction of the training images held out, stratified by class, when
         `early_stopping` is on and `fit` gets no `X_val`.
     n_iter_no_change : int, default=10
-        Epochs without improvement after which early stopping ends training.
+        Most epochs in a row without improvement; one more ends training.
     tol : float, default=1e-4
         Smallest gain of the score that counts as an improvement.
     scoring : str, callable or None, default=None
@@ -136,24 +144,26 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Whether `fit` begins with the weights, and keeps the normalisation, of the
         previous fit.
     image_shape : tuple of int or None, default=None
-        Shape of one image in flat rows, (height, width) or (height, width, channels).
+        Shape of one image in flat rows, (height, width), (height, width, channels) or
+        (channels, height, width).
     channels : {"auto", "first", "last"}, default="auto"
         Where X has its channels. "auto" takes the axis of size 1, 3 or 4.
     image_options : ImageOptions or None, default=None
-        How images are scaled.
+        How images are read and scaled.
     device : str or torch.device, default="auto"
         Where to compute. "auto" is the first of CUDA, XPU, MPS and CPU that is
         present; setting the environment variable SKVIT_DISABLE_ACCELERATORS to 1
         leaves the CPU only.
     precision : {"auto", "float32", "bfloat16", "float16", "float64"}, default="auto"
         Type of the matrix products. "auto" is bfloat16 where the device multiplies it
-        faster, otherwise float32; on a CPU it is float64 for tables. Probabilities
-        always come from float32 or float64.
+        faster, which on a CPU takes an `embed_dim` of 64 or more, otherwise float32; on
+        a CPU it is float64 for tables. Probabilities always come from float32 or
+        float64.
     compile : bool, default=False
         Whether `torch.compile` prepares the network; worth its minutes in long runs.
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, order of images, dropout and augmentation. An int
-        gives the same result on each call.
+        Seed of initial weights, held-out images, order of images, dropout and
+        augmentation. An int gives the same result on each call.
     verbose : int, default=0
         0 prints nothing; 1 shows a live progress bar.
 

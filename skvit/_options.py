@@ -43,8 +43,9 @@ class Architecture(OptionGroup):
         Precomputed patches are always mapped linearly.
     stem_width : int or "auto", default="auto"
         Channels between the two convolutions of "overlap". "auto" is 32, but 64 for
-        images of fewer than 700 values and 16 for images of 160 pixels or more: most of
-        the work is left to attention.
+        images of fewer than 576 values and 16 for images of 160 pixels or more, and
+        less where patches have 1,400 values or more: most of the work is left to
+        attention.
     stem_convs : {1, 2}, default=2
         Number of convolutions of "overlap".
     whiten : bool or "auto", default="auto"
@@ -87,7 +88,7 @@ class Architecture(OptionGroup):
         Fraction of the patches left out of each training step, others for each image
         [5]_. The last quarter of the epochs of `fit`, if it is not stopped before,
         shows them all as predictions do [6]_. "auto" leaves out half from 1,000 images
-        on, and from 4,000 on where they have 48 pixels or more, if they have 700 values
+        on, and from 4,000 on where they have 48 pixels or more, if they have 576 values
         and 32 patches or more; 0 for all else, in `partial_fit`, and from 40,000 images
         on where there is an accelerator.
     head_hidden : int or None, default=None
@@ -96,7 +97,7 @@ class Architecture(OptionGroup):
         Non-linearity of the hidden layer in the head.
     init : {"auto", "trunc_normal", "jax", "mimetic"}, default="auto"
         Scheme of the initial weights. "auto" takes "jax" behind the stem of images of
-        fewer than 700 values, "trunc_normal" elsewhere.
+        fewer than 576 values, "trunc_normal" elsewhere.
 
     See Also
     --------
@@ -220,10 +221,10 @@ class Recipe(OptionGroup):
         Probability mass moved from the true class to all classes. "auto" is 0.1 for
         images, and 0 for tables and precomputed patches.
     averaging : float or "auto" or None, default="auto"
-        Decay of an exponential moving average of the weights, which then replaces the
-        weights; None for none. "auto" averages over the last tenth of the updates
-        where there are 500 or more.
-    test_views : int, default=1
+        Decay of an exponential moving average over the last tenth of the updates, which
+        then replaces the weights; None for none. "auto" is 0.998 where there are 500
+        updates or more, and None elsewhere.
+    test_views : {1, 5, 9}, default=1
         Number of slightly shifted views of each image over which predictions are
         averaged; 1 looks at the image as it is.
 

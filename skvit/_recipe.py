@@ -22,7 +22,7 @@ _LARGE = 40_000  # images, from which on an accelerator has time for more
 _EPOCHS_OF_LARGE, _BATCH_SIZE_OF_LARGE, _RATE_FACTOR_OF_LARGE = 50, 512, 1.5
 _EXTRA_DEPTH = ((0, 0), (40_000, 2))
 _WIDTH_FACTOR = ((0, 1.0), (40_000, 1.5))
-_SMALL = 700  # values per image, below which images are small
+_SMALL = 24 * 24  # values per image, below which images are small
 # (from this many values per image on, value): narrower networks fit photos too slowly
 _WIDTH = ((0, 64), (_SMALL, 128))
 _WIDE = 48  # pixels, from which patches of 8 make an image cheap for its size
@@ -30,6 +30,8 @@ _DEPTH = ((0, 2), (_SMALL, 4))
 # (from this many pixels on the shorter side on, patch side): about 8 x 8 patches
 _PATCH_SIDE = ((0, 1), (8, 2), (24, 4), (48, 8), (160, 16))
 _STEM_WIDTH, _STEM_WIDTH_OF_SMALL = ((0, 32), (160, 16)), 64
+# (from this many values per patch on, share of it): attention is left most of the work
+_STEM_SHARE = ((0, 1.0), (1_400, 1 / 2), (3_300, 1 / 4), (7_200, 1 / 8))
 
 # An image costs less without some of its patches, and many images are told by the rest.
 _PATCH_DROP_RATE = ((0, 0.0), (1_000, 0.5))
@@ -187,7 +189,7 @@ def resolve_recipe(
         pos_bias=_resolve_pos_bias(architecture.pos_bias, spec, n_patches),
         pool=_auto(params.pool, "seqpool" if is_image else "mean"),
         init=_resolve_init(architecture.init, spec, patch_embed),
-        stem_width=_resolve_stem_width(architecture.stem_width, spec),
+        stem_width=_resolve_stem_width(architecture.stem_width, spec, patch_size),
         whiten=_resolve_whiten(architecture.whiten, patch_embed),
         drop_path_rate=_auto(params.drop_path_rate, 0.0),
         patch_drop_rate=patch_drop_rate,
@@ -331,10 +333,13 @@ def _resolve_patch_embed(patch_embed, spec):
     return _auto(patch_embed, "overlap" if spec.kind == "image" else "linear")
 
 
-def _resolve_stem_width(stem_width, spec):
+def _resolve_stem_width(stem_width, spec, patch_size):
     """Return the stem's channels, which leave most of the work to attention."""
+    if is_small(spec):
+        return _auto(stem_width, _STEM_WIDTH_OF_SMALL)
     width = step_value(_STEM_WIDTH, min(spec.height, spec.width))
-    return _auto(stem_width, _STEM_WIDTH_OF_SMALL if is_small(spec) else width)
+    share = step_value(_STEM_SHARE, math.prod(patch_size) * spec.channels)
+    return _auto(stem_width, int(width * share))
 
 
 def _resolve_init(init, spec, patch_embed):

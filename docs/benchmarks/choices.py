@@ -54,7 +54,7 @@ def measure(data, names, seeds):
             clf.fit(X, y)
             seconds.append(time.process_time() - start)
             scores.append(clf.score(X_judged, y_judged))
-        spread = f"{min(scores):.3f} to {max(scores):.3f}"
+        spread = f"{min(scores):.3f} to {max(scores):.3f}" if seeds > 1 else ""
         row = name, f"{mean(scores):.3f}", spread, f"{mean(seconds):.0f}"
         print(*row, sep="  ", flush=True)
         yield row

@@ -17,9 +17,10 @@ class Record(Mapping[str, Tensor]):
     name                    shape
     ======================= ============================================================
     patches                 (batch, num_patches, patch_dim), each patch's values in
-                            (row, column, channel) order
+                            (row, column, channel) order; not where convolutions
+                            overlap, as the classifier's own do
     embeddings              (batch, num_patches, embed_dim)
-    positions               (num_tokens, embed_dim), as they are added
+    positions               (num_tokens, embed_dim), where they are added
     block00/q, k, v         (batch, num_heads, tokens, head_dim), as they are compared
     block00/scores          (batch, num_heads, tokens, tokens), scaled, the bias added
     block00/attention       the scores' softmax: row i is where token i looks
