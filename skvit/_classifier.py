@@ -163,7 +163,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         Whether `torch.compile` prepares the network; worth its minutes in long runs.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, held-out images, order of images, dropout and
-        augmentation. An int gives the same result on each call.
+        augmentation. An int gives the same result on each call on a CPU, and on a GPU
+        under `torch.use_deterministic_algorithms`.
     verbose : int, default=0
         0 prints nothing; 1 shows a live progress bar.
 
@@ -211,8 +212,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     Notes
     -----
     Values are normalised per channel, so that their type does not change their
-    meaning. Results with an int `random_state` are equal bit for bit in loops, threads
-    and processes that use as many threads per process.
+    meaning. Results with an int `random_state` are equal bit for bit on a CPU, in
+    loops, threads and processes that use as many threads per process.
 
     References
     ----------

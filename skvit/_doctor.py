@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from skvit._images import LazyImages
 from skvit.exceptions import TrainingWarning
 
 _MIN_UPDATES = 100  # before that, a loss at chance is nothing unusual
@@ -11,6 +12,7 @@ _AT_CHANCE = 0.99  # of the loss of the best constant prediction
 _GREW = 1.2  # final loss over the first epoch's and the best constant prediction's
 _SCALE = 200  # times larger or smaller than at fit: bytes against fractions
 _LOOKED_AT = 1_000  # images whose values are compared
+_BYTES_LOOKED_AT = 2**24  # of images that have to be read for it
 _MIN_IMAGES_TO_BE_DARK = 10  # fewer may all be dark by chance
 _MIN_TOKENS = 9  # with fewer there is little for attention to compare
 _MIN_IMAGES_FOR_TOKENS = 200
@@ -140,8 +142,17 @@ def check_tokens(patch_size, n_tokens, n_samples):
 
 def value_scale(images):
     """Return the largest magnitude in some of the images."""
-    some = images[:_LOOKED_AT]
+    some = _first_of(images)
     return max(abs(float(some.max())), abs(float(some.min())))
+
+
+def _first_of(images):
+    """Return images enough to tell their scale; few where they have to be read."""
+    if not isinstance(images, LazyImages):
+        return images[:_LOOKED_AT]
+    fitting = _BYTES_LOOKED_AT * len(images) // images.nbytes
+    n_images = max(1, min(len(images), _LOOKED_AT, fitting))
+    return images[np.arange(n_images)]  # after a slice the next one would be read
 
 
 def check_scale(images, fitted):

@@ -11,7 +11,9 @@ from skvit._doctor import (
     check_scale,
     check_tokens,
     check_training,
+    value_scale,
 )
+from skvit._images import ImageSpec, LazyImages
 from skvit.exceptions import TrainingWarning
 
 
@@ -84,6 +86,28 @@ def test_bytes_against_fractions_warn(factor):
     images = np.random.default_rng(0).uniform(0, 1, size=(20, 4, 4, 1))
     with pytest.warns(TrainingWarning, match="but reached 1 at fit"):
         check_scale(images * factor, 1.0)
+
+
+class Counting:
+    """A reader that counts the values it was asked for."""
+
+    spec, dtype = ImageSpec(256, 256, 4), np.dtype("f4")
+
+    def __init__(self):
+        self.rows = []
+
+    def read(self, rows):
+        self.rows.append(len(rows))
+        return np.full((len(rows), *self.spec.shape), 3, self.dtype)
+
+    def expect(self, rows):
+        raise AssertionError("nothing is to be read ahead")
+
+
+def test_few_of_the_images_that_are_read_tell_of_their_range():
+    reader = Counting()
+    assert value_scale(LazyImages(reader, np.arange(1000))) == 3
+    assert reader.rows == [16]  # of 1 MiB each
 
 
 @pytest.mark.parametrize("images", [np.zeros((20, 4, 4)), np.full((1, 4, 4), 1e-3)])

@@ -101,7 +101,9 @@ class Augmentation:
         """
         cut = self.cutmix and (not self.mixup or _uniform(1, generator).item() < 0.5)
         share = _beta(self.cutmix if cut else self.mixup, generator)
-        other = torch.randperm(len(images), generator=generator).to(images.device)
+        other = torch.randperm(
+            len(images), generator=generator, device=generator.device
+        ).to(images.device)
         if not cut:
             return images.lerp(images[other], share), target.lerp(target[other], share)
         height, width = images.shape[-2:]
@@ -114,7 +116,9 @@ class Augmentation:
 
 def _uniform(n: int, generator: torch.Generator) -> Tensor:
     """Draw n numbers from [0, 1) on the generator's device."""
-    return torch.rand(n, generator=generator, device=generator.device)
+    return torch.rand(
+        n, generator=generator, dtype=torch.float32, device=generator.device
+    )
 
 
 def _symmetric(n: int, half_width: float, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """Hand whole batches of a data set to the device; no image is touched by itself."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,10 @@ Labels = tuple[Tensor | None, Tensor | None]  # class indices and weights
 
 _LOADED = 1024  # images copied to the device at once
 _RESIDENT_FRACTION = 0.5  # of the free device memory that a data set may take
+_INDEXED_BY_CUDA = {
+    np.dtype(name)
+    for name in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4")  # not u2, u4, u8
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Normalizer:
         """Return mean and standard deviation on a device, copied there once."""
         if device not in self._on_device:
             self._on_device[device] = (
-                torch.as_tensor(self.mean).to(device, self.dtype),
-                torch.as_tensor(self.std).to(device, self.dtype),
+                torch.tensor(self.mean, dtype=self.dtype, device=device),
+                torch.tensor(self.std, dtype=self.dtype, device=device),
             )
         return self._on_device[device]
 
@@ -95,7 +100,9 @@ class ImageData(torch.utils.data.Dataset):
         self._weight = (
             None
             if self.weight is None
-            else torch.as_tensor(self.weight).to(self.device, self.normalize.dtype)
+            else torch.tensor(
+                self.weight, dtype=self.normalize.dtype, device=self.device
+            )
         )
         if self.device.type == "cuda" and self._fits_on_device():
             self._resident = self._all_on_device()
@@ -112,7 +119,23 @@ class ImageData(torch.utils.data.Dataset):
     def _fits_on_device(self) -> bool:
         """Say whether the raw images leave room for training on the device."""
         free, _ = torch.cuda.mem_get_info(self.device)
-        return self.images.nbytes < _RESIDENT_FRACTION * free
+        size = (
+            self.images.dtype.itemsize
+            if self._is_kept
+            else self.normalize.dtype.itemsize
+        )
+        return size * math.prod(self.images.shape) < _RESIDENT_FRACTION * free
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the images' type stays as it is on the way to the device.
+
+        Small types stay small on their way to CUDA, if it can index them. Doubles are
+        used in the network's type anyhow, and other devices hold neither them nor
+        every kind of integer.
+        """
+        is_known = native_dtype(self.images.dtype) in _INDEXED_BY_CUDA
+        return self.device.type == "cuda" and is_known
 
     def _all_on_device(self) -> Tensor:
         """Copy all raw images to the device, some at a time to spare the host."""
@@ -129,14 +152,9 @@ class ImageData(torch.utils.data.Dataset):
             self.images.expect(index.numpy())
 
     def _raw(self, rows: np.ndarray | slice) -> Tensor:
-        """Copy some images into a tensor, in a type that the device holds.
-
-        Small types stay small on their way to CUDA. Doubles are used in the network's
-        type anyhow, and other devices hold neither them nor every kind of integer.
-        """
+        """Copy some images into a tensor, in a type that the device holds."""
         raw = to_tensor(self.images[rows])
-        keep = self.device.type == "cuda" and raw.dtype != torch.float64
-        return raw if keep else raw.to(self.normalize.dtype)
+        return raw if self._is_kept else raw.to(self.normalize.dtype)
 
     def inputs(self, index: Tensor | slice) -> Tensor:
         """Return normalised images on the device, channels first."""
@@ -144,9 +162,10 @@ class ImageData(torch.utils.data.Dataset):
             at = index if isinstance(index, slice) else index.to(self.device)
             return self.normalize(self._resident[at])
         raw = self._raw(index if isinstance(index, slice) else index.numpy())
-        if self.device.type == "cuda":
+        is_pinned = self.device.type == "cuda"
+        if is_pinned:
             raw = raw.pin_memory()
-        return self.normalize(raw.to(self.device, non_blocking=True))
+        return self.normalize(raw.to(self.device, non_blocking=is_pinned))
 
     def labels(self, index: Tensor | slice) -> Labels:
         """Return class indices and weights on the device."""
@@ -189,7 +208,9 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         """Yield images with their labels and weights."""
-        order = torch.randperm(len(self.data), generator=self.generator)
+        order = torch.randperm(
+            len(self.data), generator=self.generator, device=self.generator.device
+        )
         parts = order.tensor_split(len(self))
         # One copy for the whole pass: the device would be waited for at each.
         there = order.to(self.data.device).tensor_split(len(self))

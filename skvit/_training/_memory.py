@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
+_OUT_OF_MEMORY = "can't allocate memory", "out of memory"  # on a CPU, on MPS
 _BLOCK = 2**25 - 2**13  # bytes; just below the largest block that glibc learns from
 
 
@@ -47,8 +48,8 @@ def halve(size: int, error: RuntimeError) -> int:
     RuntimeError
         The error itself, if it was not for lack of memory.
     """
-    out_of_memory = isinstance(error, torch.OutOfMemoryError)
-    if not out_of_memory and "can't allocate memory" not in str(error):
+    is_known = isinstance(error, torch.OutOfMemoryError)
+    if not is_known and not any(words in str(error) for words in _OUT_OF_MEMORY):
         raise error
     if size == 1:
         raise MemoryError(

@@ -193,11 +193,14 @@ class ViTNet(NeuralNet):
     def _begin_updates(self, drops: bool) -> None:
         """Forget captured updates, which all leave patches out or none."""
         self._drops = drops
-        self._update = (
-            Replay(self._make_update, self.streams.device)
-            if self._replays
-            else self._make_update
+        self._replay = (
+            Replay(self._make_update, self.streams.device) if self._replays else None
         )
+
+    def end_updates(self) -> None:
+        """Let go of gradients and captured updates, and of what these hold."""
+        self._replay = None
+        self.module_.zero_grad(set_to_none=True)
 
     @property
     def _device(self) -> torch.device:
@@ -285,7 +288,8 @@ class ViTNet(NeuralNet):
     def train_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Make one update."""
         self.optimizers.set_factor(self._rate_factor())
-        loss = self._update(*self._vary(*batch))
+        update = self._make_update if self._replay is None else self._replay
+        loss = update(*self._vary(*batch))
         self.n_updates += 1
         if self.n_updates >= self.plan.averaging_start:
             self.average.update()
@@ -304,12 +308,22 @@ class ViTNet(NeuralNet):
             batch=(images, (target, weight)),
             training=True,
         )
+        if not self._scaler.is_enabled() or self._has_finite_gradients():
+            self._step()
+        self._scaler.update()
+        return loss
+
+    def _has_finite_gradients(self) -> bool:
+        """Say whether the scaled loss was small enough, for all optimizers alike."""
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        return bool(nn.utils.get_total_norm(gradients).isfinite())
+
+    def _step(self) -> None:
+        """Clip the gradients and change the weights."""
         if self.plan.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self.plan.clip_norm)
         for optimizer in self.optimizers.all:
             self._scaler.step(optimizer)
-        self._scaler.update()
-        return loss
 
     def _vary(
         self, images: Tensor, labels: tuple[Tensor, Tensor | None]
@@ -376,10 +390,24 @@ class ViTNet(NeuralNet):
     def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Return loss and logits of a batch that is not trained on."""
         images, (target, weight) = batch
-        parts = self.team.map(lambda rows: self.infer(images[rows]), 0, len(images))
-        logits = torch.cat(parts)
+        logits = self._infer_parts(images)
         self.valid_logits.append(logits)
         return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
+
+    def _infer_parts(self, images: Tensor) -> Tensor:
+        """Return logits of a batch, of as many images at once as fit into memory."""
+        while True:
+            starts = range(0, len(images), self._at_once)
+            try:
+                return torch.cat([self._infer_shared(images, n) for n in starts])
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                self._at_once = halve(min(self._at_once, len(images)), error)
+
+    def _infer_shared(self, images: Tensor, start: int) -> Tensor:
+        """Return logits of as many images as are computed at once."""
+        stop = min(start + self._at_once, len(images))
+        parts = self.team.map(lambda rows: self.infer(images[rows]), start, stop)
+        return torch.cat(parts)
 
     def _rate_factor(self) -> float:
         """Return the coming update's rate as a fraction of the highest."""

@@ -34,7 +34,10 @@ def apply_operations(images: Tensor, number: int, generator: torch.Generator) ->
     n = len(images)
     for _ in range(number):
         choice, strength = torch.rand(
-            2, n, 1, 1, 1, generator=generator, device=generator.device
+            (2, n, 1, 1, 1),
+            generator=generator,
+            dtype=torch.float32,
+            device=generator.device,
         ).to(images)
         chosen = (choice * len(_OPERATIONS)).long()
         # All operations on all images: as many kernels for any batch, and none waits.

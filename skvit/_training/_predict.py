@@ -28,6 +28,7 @@ def batch_size_for(
     config = module.config
     tokens = config.num_tokens
     numbers = tokens * (config.embed_dim * _TENSORS_PER_BLOCK)
+    numbers += config.num_patches * config.patch_dim  # the image itself
     numbers += (1 + n_maps) * config.num_heads * tokens * tokens
     budget = _ACTIVATION_BYTES * (1 if device.type == "cpu" else _ACCELERATOR_FACTOR)
     return max(1, min(_MAX_BATCH, budget // (4 * numbers)))

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
+from threading import Lock
 
 import torch
 from torch import Tensor
 
 _FIRST = 3  # calls that run as they are: libraries set themselves up in them
+_CAPTURING = Lock()  # only one capture may be under way in a process
 
 Tensors = tuple[Tensor | None, ...]
 
@@ -22,6 +24,8 @@ class Graph:
         Arguments of the call.
     generator : torch.Generator
         What the function draws from, on the device.
+    stream : torch.cuda.Stream
+        Where to capture, on the device.
     """
 
     def __init__(
@@ -29,12 +33,16 @@ class Graph:
         function: Callable[..., Tensor],
         arguments: Tensors,
         generator: torch.Generator,
+        stream: torch.cuda.Stream,
     ) -> None:
         self._inputs = [None if x is None else x.clone() for x in arguments]
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(generator)
         # other threads, which may train on the same device, go on meanwhile
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        capture = torch.cuda.graph(
+            self._graph, stream=stream, capture_error_mode="thread_local"
+        )
+        with _CAPTURING, torch.cuda.device(generator.device), capture:
             self._output = function(*self._inputs)
 
     def __call__(self, *arguments: Tensor | None) -> Tensor:
@@ -65,6 +73,7 @@ class Replay:
     ) -> None:
         self._function = function
         self._generator = generator
+        self._stream = torch.cuda.Stream(generator.device)
         self._seen: Counter[tuple] = Counter()
         self._graphs: dict[tuple, Graph] = {}
 
@@ -75,14 +84,16 @@ class Replay:
         if self._seen[key] <= _FIRST:
             return self._run_aside(arguments)
         if key not in self._graphs:
-            self._graphs[key] = Graph(self._function, arguments, self._generator)
+            self._graphs[key] = Graph(
+                self._function, arguments, self._generator, self._stream
+            )
         return self._graphs[key](*arguments)
 
     def _run_aside(self, arguments: Tensors) -> Tensor:
-        """Call the function on a stream of its own, as capturing asks for."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """Call the function on the stream that will be captured."""
+        usual = torch.cuda.current_stream(self._generator.device)
+        self._stream.wait_stream(usual)
+        with torch.cuda.stream(self._stream):
             result = self._function(*arguments)
-        torch.cuda.current_stream().wait_stream(stream)
+        usual.wait_stream(self._stream)
         return result

@@ -112,7 +112,6 @@ def train(
             net.optimizers.load_states(to_torch(start.optimizers))
         _run_epochs(net, data)
     _settle_weights(net, monitor)
-    module.zero_grad(set_to_none=True)
     set_generator(module, None)
     rows = [row for row in net.history.to_list() if "learning_rate" in row]
     return Trained(
@@ -137,6 +136,7 @@ def _run_epochs(net: ViTNet, data: ImageData) -> None:
         warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
     finally:
         net.notify("on_train_end", X=data, y=None)
+        net.end_updates()
 
 
 def _settle_weights(net: ViTNet, monitor: Monitor) -> None:

@@ -103,21 +103,22 @@ def deletion_insertion_curve(
     orders = _orders(values, n_random, check_random_state(random_state))
     n_steps = min(n_steps, config.num_patches)
     counts = np.linspace(0, config.num_patches, n_steps + 1).round().astype(int)
+    # To show some patches first is to cover all but these.
+    covered = [counts, config.num_patches - counts, *(counts for _ in orders[2:])]
 
     def compute(part):
         images, chosen, _ = start_of(network, part, codes)
         curves = [
-            _follow(network, images, chosen, torch.from_numpy(ranks[part]), counts)
-            for ranks in orders
+            _follow(network, images, chosen, torch.from_numpy(ranks[part]), numbers)
+            for ranks, numbers in zip(orders, covered, strict=True)
         ]
         return torch.stack(curves, dim=1)  # (B, orders, steps + 1)
 
     curves = network.over_batches(compute)
     fraction = counts / config.num_patches
-    # To show patches first to last is to cover them last to first, seen backwards.
     named = {
         "deletion": curves[:, 0],
-        "insertion": curves[:, 1, ::-1],
+        "insertion": curves[:, 1],
         "random": curves[:, 2:].mean(axis=1),
     }
     areas = {f"{name}_auc": area(fraction, named[name]) for name in named}

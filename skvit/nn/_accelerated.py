@@ -70,9 +70,10 @@ class _Norm(torch.autograd.Function):
     def forward(
         ctx: Any, tokens: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> Tensor:
-        """Norm the channels of (batch, tokens, width)."""
+        """Norm the channels of (batch, tokens, width), in the type of the weights."""
         width = tokens.shape[-1:]
         normed, mean, rstd = torch.native_layer_norm(tokens, width, None, None, eps)
+        normed = normed.to(weight.dtype)
         ctx.save_for_backward(tokens, mean, rstd, normed, weight)
         return torch.addcmul(bias, normed, weight)
 
@@ -83,7 +84,7 @@ class _Norm(torch.autograd.Function):
         tokens, mean, rstd, normed, weight = ctx.saved_tensors
         width = tokens.shape[-1:]
         of_tokens, _, _ = torch.ops.aten.native_layer_norm_backward(
-            gradient * weight,
+            (gradient * weight).to(tokens.dtype),
             *(tokens, width, mean, rstd, None, None),
             [True, False, False],
         )
@@ -101,13 +102,15 @@ def map_tokens(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def norm_tokens(tokens: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Norm the channels of (batch, tokens, width), as `F.layer_norm` does.
 
-    The result is in the type of the products, the mean and the variance are exacter.
+    Tokens are normed as they come; the result is in the type of the products.
     """
-    tokens, weight, bias = (to_product_type(part) for part in (tokens, weight, bias))
+    weight, bias = to_product_type(weight), to_product_type(bias)
     with torch.autocast(tokens.device.type, enabled=False):
-        if not torch.is_grad_enabled():
-            return F.layer_norm(tokens, tokens.shape[-1:], weight, bias, eps)
-        return _Norm.apply(tokens, weight, bias, eps)
+        if torch.is_grad_enabled():
+            return _Norm.apply(tokens, weight, bias, eps)
+        alike = weight.to(tokens.dtype), bias.to(tokens.dtype)
+        normed = F.layer_norm(tokens, tokens.shape[-1:], *alike, eps)
+        return normed.to(weight.dtype)
 
 
 class TokenNorm(nn.LayerNorm):

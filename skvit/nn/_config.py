@@ -251,6 +251,12 @@ class ViTConfig:
         return self.pool == "mean" if late is None else late
 
 
+def num_kept_patches(num_patches: int, patch_drop_rate: float) -> int:
+    """Return how many patches a training step keeps of an image, one at least."""
+    rounding = 1e-9  # of the rate's complement: a tenth of 30 is 3, not 2
+    return max(1, int(num_patches * (1 - patch_drop_rate) + rounding))
+
+
 def _check_choices(config: ViTConfig) -> None:
     for name, options in _CHOICES.items():
         value = getattr(config, name)
@@ -375,8 +381,11 @@ def _check_tokens(config: ViTConfig) -> None:
             "`pool='token'` reads the class token, and `class_token=False` leaves it "
             "out; use `class_token=None`, or `pool='mean'`."
         )
-    if config.locality and config.num_tokens < 2:
+    num_kept = num_kept_patches(config.num_patches, config.patch_drop_rate)
+    if config.locality and config.num_prefix_tokens + num_kept < 2:
         raise ValueError(
-            "`locality=True` lets no token look at itself, and there is only one; "
-            "use smaller patches, or `locality=False`."
+            "`locality=True` lets no token look at itself, and there is only one, of "
+            f"{config.num_patches} patches with `patch_drop_rate`="
+            f"{config.patch_drop_rate}; use smaller patches, leave out fewer, or use "
+            "`locality=False`."
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from skvit.nn._config import num_kept_patches
 from skvit.nn._places import Places
 
 _share = threading.local()  # `of_batch`: what `drawing_for_rows` tells a thread
@@ -33,7 +34,12 @@ class RandomModule(nn.Module):
         alone = slice(None), shape[0], self.generator
         rows, total, generator = getattr(_share, "of_batch", None) or alone
         source = device if generator is None else generator.device
-        whole = torch.rand((total, *shape[1:]), generator=generator, device=source)
+        whole = torch.rand(
+            (total, *shape[1:]),
+            generator=generator,
+            dtype=torch.float32,
+            device=source,
+        )
         draws = whole[rows]
         if len(draws) != shape[0]:
             raise ValueError(
@@ -81,7 +87,7 @@ class PatchDropout(RandomModule):
             return tokens, places
         B, T, _ = tokens.shape  # batch, tokens
         prefix = self.num_prefix_tokens
-        num_kept = max(1, int((T - prefix) * (1 - self.rate)))
+        num_kept = num_kept_patches(T - prefix, self.rate)
         order = self.draw((B, T - prefix), tokens.device).argsort(dim=1)
         first = torch.arange(prefix, device=tokens.device).expand(B, -1)
         kept = torch.cat((first, order[:, :num_kept] + prefix), dim=1)  # (B, kept)

@@ -46,7 +46,9 @@ def fill_uniform(
     tensor: Tensor, bound: float, generator: torch.Generator | None
 ) -> None:
     """Fill with draws between -bound and bound."""
-    draws = torch.rand(tensor.shape, generator=generator, device="cpu")
+    draws = torch.rand(
+        tensor.shape, generator=generator, dtype=torch.float32, device="cpu"
+    )
     tensor.copy_((draws * 2 - 1) * bound)
 
 

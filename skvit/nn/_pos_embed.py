@@ -56,7 +56,8 @@ def sincos_1d(positions: Tensor, embed_dim: int) -> Tensor:
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
             [0.8415, 0.5403, 0.0100, 0.9999]])
     """
-    exponents = torch.arange(0, embed_dim, 2).to(positions) / embed_dim
+    steps = torch.arange(0, embed_dim, 2, device=positions.device)
+    exponents = steps.to(positions) / embed_dim
     angles = positions[:, None] * 10000.0**-exponents  # (positions, embed_dim / 2)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
@@ -97,8 +98,8 @@ def sincos_2d(coordinates: Tensor, embed_dim: int) -> Tensor:
     tensor([[8.4147e-01, 1.0000e-04, 5.4030e-01, 1.0000e+00, 0.0000e+00, 0.0000e+00,
              1.0000e+00, 1.0000e+00]])
     """
-    steps = embed_dim // 4
-    exponents = torch.arange(steps).to(coordinates) / (steps - 1)
+    steps = torch.arange(embed_dim // 4, device=coordinates.device)
+    exponents = steps.to(coordinates) / (len(steps) - 1)
     rows, columns = (coordinates[..., None] * 10000.0**-exponents).unbind(1)
     return torch.cat(
         (columns.sin(), columns.cos(), rows.sin(), rows.cos()), dim=-1
@@ -239,9 +240,9 @@ def rope_rotation(config: ViTConfig) -> Tensor:
     The first half of the angles grows with the row, the second with the column; the
     tokens in front are not turned.
     """
-    steps = config.head_dim // 4
     coordinates = grid_coordinates(config.grid, config.pos_grid)
-    speeds = _ROPE_BASE ** -(torch.arange(steps).to(coordinates) / steps)
+    steps = torch.arange(config.head_dim // 4, device=coordinates.device)
+    speeds = _ROPE_BASE ** -(steps.to(coordinates) / len(steps))
     angles = (coordinates[..., None] * speeds).flatten(1)  # (num_patches, head_dim / 2)
     angles = _spread(angles, 0, config.num_prefix_tokens)
     return torch.cat((angles.cos(), angles.sin()), dim=1)

@@ -46,11 +46,14 @@ def resize_patch_kernel(kernel: Tensor, patch_size: tuple[int, int]) -> Tensor:
     if old_size == tuple(patch_size):
         return kernel
     num_pixels = old_size[0] * old_size[1]
-    pixels = torch.eye(num_pixels, dtype=torch.float64).unflatten(1, old_size)[:, None]
+    # on the CPU: not every device knows doubles
+    pixels = torch.eye(num_pixels, dtype=torch.float64, device="cpu")
+    pixels = pixels.unflatten(1, old_size)[:, None]
     resized = F.interpolate(pixels, size=patch_size, mode="bicubic", antialias=True)
-    resizing = resized.flatten(1).to(kernel.device)  # (old pixels, new pixels)
-    fitted = kernel.flatten(2).double() @ torch.linalg.pinv(resizing).mT
-    return fitted.unflatten(2, tuple(patch_size)).to(kernel.dtype)
+    resizing = resized.flatten(1)  # (old pixels, new pixels)
+    fitted = kernel.flatten(2).cpu().double() @ torch.linalg.pinv(resizing).mT
+    fitted = fitted.unflatten(2, tuple(patch_size)).to(kernel.dtype)
+    return fitted.to(kernel.device)
 
 
 def change_size(

@@ -60,13 +60,15 @@ def whiten_stem(
         )
     conv = next(part for part in stem.stages if isinstance(part, nn.Conv2d))
     covariance = window_covariance(batches, conv, step)
+    if not covariance.isfinite().all():
+        return  # images of numbers too large to be multiplied have none either
     variance, axes = torch.linalg.eigh(covariance)  # ascending
     if variance.sum() <= 0:
         return  # blank images have no axes
     with torch.no_grad():
-        drawn = conv.weight.flatten(1).to(covariance)
+        drawn = conv.weight.flatten(1).cpu().to(covariance)
         filters = whitened_filters(drawn, variance.clamp_min(0), axes)
-        conv.weight.copy_(filters.view(conv.weight.shape))
+        conv.weight.copy_(filters.to(conv.weight.dtype).view(conv.weight.shape))
 
 
 def window_covariance(
@@ -91,12 +93,14 @@ def window_covariance(
     inputs = conv.weight[0].numel()
     total = torch.zeros(inputs, inputs, dtype=torch.float64, device="cpu")
     count = 0.0
+    around = tuple(side // 2 for side in conv.kernel_size)
     for images, weight in batches:
-        around = tuple(side // 2 for side in conv.kernel_size)
+        # to the CPU first: not every device knows doubles
+        values = images.cpu().to(total)
         windows = F.unfold(
-            images.to(total), conv.kernel_size, padding=around, stride=step
+            values, conv.kernel_size, padding=around, stride=step
         ).transpose(1, 2)  # (B, places, inputs)
-        share = torch.ones(len(images)) if weight is None else weight
+        share = total.new_ones(len(values)) if weight is None else weight.cpu()
         weighted = windows * share.to(total)[:, None, None]
         total += weighted.flatten(0, 1).T @ windows.flatten(0, 1)
         count += share.sum().item() * windows.shape[1]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
+from skvit import Architecture, ViTClassifier
 from skvit.inspection import deletion_insertion_curve, occlusion_map
 from skvit.inspection._faithfulness import area
 
@@ -40,6 +41,32 @@ def test_curves_are_those_of_covering_by_hand(make_classifier, images, target):
     for name in ("deletion", "insertion", "random"):
         expected = trapezoid(curves[name], curves.fraction, axis=1).mean()
         assert curves[f"{name}_auc"] == pytest.approx(expected)
+
+
+def test_uneven_steps_show_what_their_fraction_says(images):
+    rows = images[:, :5, :1]
+    clf = ViTClassifier(
+        1,
+        embed_dim=8,
+        depth=1,
+        max_epochs=1,
+        precision="float64",
+        architecture=Architecture(patch_embed="linear"),
+        random_state=0,
+    ).fit(rows, list("abcab"))
+    maps = np.random.default_rng(0).random((5, 5, 1))
+    curves = deletion_insertion_curve(clf, rows, maps, n_steps=2)
+    counts = np.rint(curves.fraction * 5).astype(int)
+    for n, image in enumerate(rows):
+        code = clf.predict_proba(rows)[n].argmax()
+        order = np.argsort(-maps[n].ravel())
+        for count, deleted, inserted in zip(
+            counts, curves.deletion[n], curves.insertion[n], strict=True
+        ):
+            less = covered_by(clf, image, order[:count])
+            more = covered_by(clf, image, order[count:])
+            assert deleted == pytest.approx(probability(clf, less, code), abs=1e-10)
+            assert inserted == pytest.approx(probability(clf, more, code), abs=1e-10)
 
 
 def test_random_orders(make_classifier, images):

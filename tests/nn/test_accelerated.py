@@ -96,6 +96,26 @@ def test_results_are_in_the_type_of_the_products(drawn):
     torch.testing.assert_close(normed.float(), expected, rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("asks_for_gradients", [True, False])
+def test_small_differences_of_large_tokens_are_normed(drawn, asks_for_gradients):
+    tokens = (2 + 0.001 * drawn(3, 5, 6)).float().detach()
+    weight, bias = torch.ones(6), torch.zeros(6)
+    expected = F.layer_norm(tokens, (6,), weight, bias, EPS)
+    tokens.requires_grad_(asks_for_gradients)
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        torch.set_grad_enabled(asks_for_gradients),
+    ):
+        normed = norm_tokens(tokens, weight, bias, EPS)
+    torch.testing.assert_close(normed.float(), expected, rtol=0.01, atol=0.01)
+    if asks_for_gradients:
+        (of_tokens,) = torch.autograd.grad(normed.float()[..., 0].sum(), tokens)
+        again = tokens.detach().requires_grad_()
+        longer = F.layer_norm(again, (6,), weight, bias, EPS)[..., 0].sum()
+        (expected,) = torch.autograd.grad(longer, again)
+        torch.testing.assert_close(of_tokens, expected, rtol=0.02, atol=2)
+
+
 def outputs_and_gradients(config, images, dtype=torch.float64):
     """Return what a network computes, and the gradients of all its parameters."""
     network = VisionTransformer(config, torch.Generator().manual_seed(0)).to(dtype)

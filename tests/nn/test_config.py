@@ -124,6 +124,10 @@ def test_swiglu_has_about_the_parameters_of_gelu(width, ratio):
             {"locality": True, "patch_size": (8, 12), "pool": "mean"},
             r"`locality=True` lets no token look at itself",
         ),
+        (
+            {"locality": True, "patch_drop_rate": 0.9, "pool": "mean"},
+            r"only one, of 6 patches with `patch_drop_rate`=0.9; .* leave out fewer",
+        ),
     ],
 )
 def test_refusals_name_the_values_and_the_fix(changes, message):

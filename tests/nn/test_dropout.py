@@ -40,6 +40,14 @@ def test_nothing_is_dropped_in_evaluation(module):
     assert module.eval()(x) is x
 
 
+@pytest.mark.parametrize(
+    ("n", "rate", "kept"), [(30, 0.9, 3), (20, 0.8, 4), (9, 0.5, 4)]
+)
+def test_fractions_of_patches_are_not_lost_to_rounding(n, rate, kept):
+    left, _ = seeded(PatchDropout(rate, 0))(torch.zeros(2, n, 1), Places(None))
+    assert left.shape == (2, kept, 1)
+
+
 @pytest.mark.parametrize(("rate", "kept"), [(0.25, 12), (0.5, 8), (0.99, 1)])
 def test_patch_dropout_keeps_the_prefix_and_each_patch_with_its_rotation(rate, kept):
     tokens = torch.arange(18.0).expand(5, 18)[..., None]

@@ -107,6 +107,13 @@ def test_images_of_weight_zero_and_blank_ones_say_nothing(images):
     np.testing.assert_array_equal(first_filters(blank), before)
 
 
+def test_images_of_numbers_without_products_leave_the_filters_as_they_were(images):
+    network = make_network()
+    before = first_filters(network)
+    whiten_stem(network, [(images.double() * 1e200, None)])
+    np.testing.assert_array_equal(first_filters(network), before)
+
+
 def test_a_network_without_a_stem_is_refused():
     network = VisionTransformer(ViTConfig((8, 8), (2, 2), 1, 3, 8, 1, 2))
     with pytest.raises(ValueError, match="this network has 'conv'"):

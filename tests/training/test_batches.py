@@ -215,6 +215,22 @@ def test_batches_reach_the_accelerator(device, resident, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("dtype", ["?", *np.typecodes["AllInteger"], "e", "f", "d"])
+def test_images_of_all_types_reach_the_accelerator(
+    device, resident, dtype, monkeypatch
+):
+    monkeypatch.setattr(ImageData, "_fits_on_device", lambda _: resident)
+    images = (np.arange(7 * 4 * 4).reshape(7, 4, 4, 1) % 100).astype(dtype)
+    there, here = (
+        ImageData(images, normalizer(), torch.device(place), np.arange(7))
+        for place in (device, "cpu")
+    )
+    index = torch.tensor([6, 1, 1])
+    torch.testing.assert_close(there.inputs(index).cpu(), here.inputs(index))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident", [True, False])
 def test_a_pass_on_the_accelerator_copies_indices_once(device, resident, monkeypatch):
     monkeypatch.setattr(ImageData, "_fits_on_device", lambda _: resident)
     images = numbered(64)

@@ -10,6 +10,7 @@ from skvit._training._memory import halve
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB, ...)"),
 ]
 
 

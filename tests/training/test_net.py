@@ -199,6 +199,7 @@ def test_mixing_trains_on_mixed_pairs(make_module, make_plan, make_data):
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB, ...)"),
 ]
 VARIATIONS = [
     None,
@@ -364,6 +365,23 @@ def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_batches_that_do_not_fit_are_validated_in_parts(
+    make_module, make_limited, make_plan, make_data, error
+):
+    scores = []
+    for limit in (100, 10):
+        limited = make_limited(make_module(), limit, error)
+        net = make_net(limited, make_plan(batch_size=8))
+        net.train_split = predefined_split(make_data(100, seed=1))
+        net.fit(make_data(16), None)
+        scores.append((net.history[:, "valid_loss"], torch.cat(net.valid_logits)))
+    assert max(limited.sizes) == 100  # tried once
+    assert sum(size > 10 for size in limited.sizes) == 4  # 100, 50, 25, 12
+    np.testing.assert_allclose(*(losses for losses, _ in scores), atol=1e-12)
+    torch.testing.assert_close(*(logits for _, logits in scores))
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_one_image_too_many_says_what_to_change(
     make_module, make_limited, make_plan, make_data, error
 ):
@@ -381,6 +399,30 @@ def test_other_errors_are_not_taken_for_lack_of_memory(
     with pytest.raises(RuntimeError, match="shapes do not match"):
         make_net(limited, make_plan()).fit(make_data(), None)
     assert limited.sizes == [8]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_gradients_that_overflow_change_no_weight(
+    make_module, make_plan, make_data, clip_norm, value
+):
+    plan = make_plan(precision="float16", optimizer="muon", clip_norm=clip_norm)
+    module = make_module(torch.float32)
+    net = make_net(module, plan).initialize()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    matrix = module.blocks[0].attention.qkv.weight
+    kept = matrix.detach().clone()
+    handle = matrix.register_hook(lambda gradient: torch.full_like(gradient, value))
+    scale = net._scaler.get_scale()
+    data = make_data(8, dtype=torch.float32)
+    net.train_step((data.inputs(slice(None)), data.labels(slice(None))))
+    handle.remove()
+    for parameter, old in zip(module.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.detach(), old, rtol=0, atol=0)
+    assert net._scaler.get_scale() < scale
+    net.train_step((data.inputs(slice(None)), data.labels(slice(None))))
+    assert all(p.isfinite().all() for p in module.parameters())
+    assert not torch.equal(matrix, kept)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

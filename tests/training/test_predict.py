@@ -111,6 +111,8 @@ def test_other_errors_are_not_taken_for_lack_of_memory(
 def test_batches_shrink_as_images_cost_more(make_module):
     small = make_module()
     wide = make_module(embed_dim=512)
+    large = make_module(image_size=(512, 512), patch_size=(256, 256))
+    assert batch_size_for(large, CPU) == 31  # as many as 32 MiB hold in float32
     long = make_module(image_size=(128, 128), patch_size=(2, 2))
     sizes = [batch_size_for(module, CPU) for module in (small, wide, long)]
     assert sizes == sorted(sizes, reverse=True)

@@ -1,4 +1,5 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -99,4 +100,18 @@ def test_callbacks_that_look_at_gradients_see_each(
     ).initialize()
     net.partial_fit(make_data(device=place), None)
     assert watching.seen
-    assert not isinstance(net._update, Replay)
+    assert net._replay is None
+
+
+@pytest.mark.gpu
+def test_threads_capture_one_after_another(device):
+    def run(number):
+        source = torch.Generator(device).manual_seed(number)
+        weight = torch.eye(64, device=device) * number
+        replay = Replay(lambda x: (x @ weight).cumsum(0), source)
+        rows = torch.ones(8, 64, device=device)
+        return [replay(rows * step)[-1, 0].item() for step in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, range(1, 9)))
+    assert found == [[8.0 * n * step for step in range(20)] for n in range(1, 9)]

@@ -1,4 +1,6 @@
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -287,3 +289,37 @@ def test_training_on_the_accelerator_is_training_on_the_cpu(
     run(here, make_plan(), make_data())
     run(there, make_plan(), make_data(device=place))
     assert same(here, there, atol=1e-8)
+
+
+def test_a_finished_run_lets_go_of_its_net(make_module, make_plan, make_data):
+    gone = []
+
+    class Watching(Monitor):
+        def on_train_begin(self, net, **kwargs):
+            gone.append(weakref.ref(net))
+            super().on_train_begin(net, **kwargs)
+
+    gc.disable()
+    try:
+        module = make_module()
+        train(module, make_plan(), 0, make_data(), monitor=Watching())
+        assert gone[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_torchs_default_type_changes_nothing(make_module, make_plan, make_data):
+    plan = make_plan(
+        precision="float32",
+        augmentation=Augmentation(shift=0.2, erase=0.5, mixup=0.5, operations=1),
+    )
+    modules = []
+    for default in (torch.float32, torch.float64):
+        torch.set_default_dtype(default)
+        try:
+            module = make_module(torch.float32, init="jax", **DROPOUT)
+            run(module, plan, make_data(dtype=torch.float32))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        modules.append(module)
+    assert same(*modules, atol=0)
