@@ -81,15 +81,17 @@ share = pd.Series(
 print(share.to_string(float_format="{:.0%}".format))
 
 # %%
-# One image asked about each class: what covering a patch takes away from it. The same
-# patch can speak for one class and against another.
+# The image that the network is least sure of, asked about each class: what covering a
+# patch takes away from it. The same patch can speak for one class and against another.
 
+doubtful = clf.predict_proba(X_test).max(axis=1).argmin()
+image = X_test[doubtful]
 answers = [
-    occlusion_map(clf, X_test[:1], target, upsample=True)[0] for target in clf.classes_
+    occlusion_map(clf, image[None], target, upsample=True)[0] for target in clf.classes_
 ]
 figure, axes = plt.subplots(1, 5, figsize=(9.5, 2.3), layout="constrained")
-axes[0].imshow(X_test[0], cmap="gray")
-axes[0].set_title(f"a {y_test[0]}", fontsize="medium")
+axes[0].imshow(image, cmap="gray")
+axes[0].set_title(f"a {y_test[doubtful]}", fontsize="medium")
 top = np.abs(answers).max()
 for ax, target, answer in zip(axes[1:], clf.classes_, answers, strict=True):
     drawn = ax.imshow(answer, cmap="PuOr", vmin=-top, vmax=top)

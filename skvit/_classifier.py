@@ -161,6 +161,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
         float64.
     compile : bool, default=False
         Whether `torch.compile` prepares the network; worth its minutes in long runs.
+        PyTorch does so for eight forms of it in a process
+        (`torch._dynamo.config.recompile_limit`), and runs further ones as they are.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, held-out images, order of images, dropout and
         augmentation. An int gives the same result on each call on a CPU, and on a GPU
