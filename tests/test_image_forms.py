@@ -130,6 +130,46 @@ def test_fit_on_images_of_different_sizes(make_tiny, photo_tiles):
     np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(images))
 
 
+def save_array(path, images):
+    np.save(path / "a.npy", images)
+    return np.load(path / "a.npy", mmap_mode="r")
+
+
+def save_arrays(path, images):
+    paths = [path / f"{row}.npy" for row in range(len(images))]
+    for name, image in zip(paths, images, strict=True):
+        np.save(name, image)
+    return paths
+
+
+def save_dataset(path, images):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path / "a.h5", "w") as file:
+        file["images"] = images
+    return h5py.File(path / "a.h5")["images"]
+
+
+@pytest.mark.parametrize("size", [12, 20, 32])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda _, images: images,
+        lambda _, images: list(images),
+        save_array,
+        save_arrays,
+        save_dataset,
+    ],
+)
+def test_resized_booleans_are_shares(photo_tiles, tmp_path, form, size):
+    """They are what the same numbers become as floats, wherever they are."""
+    images = photo_tiles[0][:, :20] > 128
+    resizing = PatchTransformer(4, image_options=ImageOptions(resize=size))
+    found = resizing.fit_transform(form(tmp_path, images))
+    assert found.dtype == np.float32
+    expected = resizing.fit_transform(images.astype(np.float32))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_files(on_tiles, files):
     array = np.stack(list(map(own_decode, files)))
     expected = on_tiles.predict_proba(array)

@@ -7,7 +7,7 @@ import numpy as np
 
 from skvit._images._convert import to_images
 from skvit._images._options import ReadOptions
-from skvit._images._resize import Size, resize_image
+from skvit._images._resize import Size, resize_image, resized_dtype
 from skvit._images._shape import find_rows, find_stack
 from skvit._images._spec import ImageSpec
 
@@ -120,11 +120,12 @@ class SlicedReader:
         size: Size | None = None,
         aspect: str = "pad",
     ):
-        self.dtype = np.dtype(dataset.dtype)
-        if self.dtype.kind not in "biuf":
+        dtype = np.dtype(dataset.dtype)
+        if dtype.kind not in "biuf":
             raise TypeError(
-                f"X is a stored array of dtype {self.dtype}, not of real numbers."
+                f"X is a stored array of dtype {dtype}, not of real numbers."
             )
+        self.dtype = dtype if size is None else resized_dtype(dtype)
         self.dataset = dataset
         self.stored = stored
         self.size = size

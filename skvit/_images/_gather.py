@@ -18,7 +18,7 @@ from skvit._images._pillow import (
     pillow_to_array,
 )
 from skvit._images._quiet import quiet_decoders
-from skvit._images._resize import Size, resize_image
+from skvit._images._resize import Size, resize_image, resized_dtype
 from skvit._images._shape import find_stack
 from skvit._images._spec import ImageSpec
 
@@ -142,7 +142,7 @@ def resize_stack(
     Returns
     -------
     ndarray of shape (n_samples, height, width, channels)
-        A view where they have that size.
+        A view where they have that size and are not boolean.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def resize_stack(
     spec = find_stack(stack.shape, channels, None, "")
     images = to_images(stack, spec)
     if images.shape[1:3] == size:
-        return images
+        return images.astype(resized_dtype(images.dtype), copy=False)
     check_values(images, "X")
     return np.stack([resize_image(image, size, aspect) for image in images])
 

@@ -22,6 +22,7 @@ from skvit._images._files import (
 from skvit._images._gather import sizes_differ
 from skvit._images._options import ReadOptions
 from skvit._images._quiet import quiet_decoders
+from skvit._images._resize import resized_dtype
 from skvit._images._spec import ImageSpec
 from skvit._utils._optional import require_pillow
 
@@ -215,7 +216,7 @@ class FileReader:
         found = ImageSpec(height, width, channels)
         if known is not None and found.shape != known.shape:
             raise ValueError(f"X holds files of {found}, but {source} {known}.")
-        return found, dtype
+        return found, dtype if size is None else resized_dtype(dtype)
 
     def _depth(self, file: ImageFile, channels: int) -> int:
         """Return the channels of a file among others: gray pictures become coloured."""

@@ -7,6 +7,11 @@ from skvit._utils._optional import require_pillow
 Size = tuple[int, int]
 
 
+def resized_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the type of resized values: booleans become shares of what was true."""
+    return np.dtype(np.float32) if dtype.kind == "b" else dtype
+
+
 def inner_size(size: Size, target: Size, aspect: str) -> Size:
     """Return the size at which an image is drawn on one of the size `target`.
 
@@ -45,10 +50,11 @@ def resize_image(image: np.ndarray, target: Size, aspect: str) -> np.ndarray:
     Returns
     -------
     ndarray of shape (*target, channels)
-        Values in the type of the image; whole numbers are rounded.
+        Values in the type of the image, whole numbers rounded; of booleans, float32.
     """
     size = inner_size(image.shape[:2], target, aspect)
     drawn = image if size == image.shape[:2] else _resample(image, size)
+    drawn = drawn.astype(resized_dtype(image.dtype), copy=False)
     if size == target:
         return drawn
     result = np.zeros((*target, image.shape[2]), drawn.dtype)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skvit._images._resize import inner_size, resize_image
+from skvit._images._resize import inner_size, resize_image, resized_dtype
 
 Image = pytest.importorskip("PIL.Image")
 ImageOps = pytest.importorskip("PIL.ImageOps")
@@ -78,3 +78,11 @@ def test_an_image_of_that_size_is_a_view():
 def test_booleans_become_shares():
     image = np.array([[True, False], [True, False]])[..., None]
     assert resize_image(image, (1, 1), "stretch").item() == 0.5
+
+
+@pytest.mark.parametrize("target", [(4, 4), (6, 6), (2, 3)])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float16", "int64"])
+def test_the_type_does_not_depend_on_the_size(dtype, target):
+    image = np.ones((4, 4, 1), dtype)
+    resized = resize_image(image, target, "pad")
+    assert resized.dtype == resized_dtype(image.dtype)
