@@ -191,6 +191,20 @@ def test_normalisation_is_of_the_training_images(make_tiny, few_digits):
     )
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_values_beyond_float32_train_in_double_precision(
+    make_tiny, few_digits, early_stopping
+):
+    """A power of two changes no digit of a number."""
+    X, y = few_digits
+    clf = make_tiny(precision="float64", early_stopping=early_stopping)
+    for values in (X, X.reshape(len(X), -1)[:, :30]):
+        expected = clf.fit(values, y).predict_proba(values)
+        large = values * 2.0**200
+        found = clf.fit(large, y).predict_proba(large)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_statistics_are_weighted(make_tiny, few_digits):
     X, y = few_digits
     weight = np.linspace(0, 3, len(X))

@@ -138,19 +138,28 @@ class SlicedReader:
         Raises
         ------
         ValueError
-            If values are missing, infinite or too large.
+            If values of a stored array are missing, infinite or too large.
         """
-        if isinstance(self.dataset, np.ndarray):
-            values = self.dataset[rows]
-        else:
-            order = np.unique(rows, return_inverse=True)
-            parts = [np.asarray(self.dataset[run]) for run in consecutive(order[0])]
-            values = np.concatenate(parts)[order[1]]
-        check_values(values, f"X, between its rows {rows.min()} and {rows.max()},")
-        images = to_images(values, self.stored)
+        images = to_images(self._slice(rows), self.stored)
         if self.size is None:
             return images
         return np.stack([resize_image(i, self.size, self.aspect) for i in images])
+
+    def _slice(self, rows: np.ndarray) -> np.ndarray:
+        """Return the values of some rows as they are stored.
+
+        Raises
+        ------
+        ValueError
+            If some cannot train. Those of an array in memory were checked before.
+        """
+        if isinstance(self.dataset, np.ndarray):
+            return self.dataset[rows]
+        order = np.unique(rows, return_inverse=True)
+        parts = [np.asarray(self.dataset[run]) for run in consecutive(order[0])]
+        values = np.concatenate(parts)[order[1]]
+        name = f"X, between its rows {rows.min()} and {rows.max()},"
+        return check_values(values, name)
 
     def expect(self, rows: np.ndarray) -> None:
         """Leave reading ahead to the system that stores the array."""
