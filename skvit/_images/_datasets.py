@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from skvit._images._convert import to_images
+from skvit._images._forms import check_unmasked
 from skvit._images._options import ReadOptions
 from skvit._images._resize import Size, resize_image, resized_dtype
 from skvit._images._shape import find_rows, find_stack
@@ -155,11 +156,11 @@ class SlicedReader:
         """
         if isinstance(self.dataset, np.ndarray):
             return self.dataset[rows]
-        order = np.unique(rows, return_inverse=True)
-        parts = [np.asarray(self.dataset[run]) for run in consecutive(order[0])]
-        values = np.concatenate(parts)[order[1]]
         name = f"X, between its rows {rows.min()} and {rows.max()},"
-        return check_values(values, name)
+        order = np.unique(rows, return_inverse=True)
+        runs = (self.dataset[run] for run in consecutive(order[0]))
+        parts = [np.asarray(check_unmasked(run, name)) for run in runs]
+        return check_values(np.concatenate(parts)[order[1]], name)
 
     def expect(self, rows: np.ndarray) -> None:
         """Leave reading ahead to the system that stores the array."""

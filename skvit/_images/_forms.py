@@ -26,7 +26,7 @@ def find_items(X: Any) -> list | None:
     if isinstance(X, list | tuple):
         items = list(X)
     elif _is_column(X):
-        items = list(np.asarray(X).ravel())
+        items = list(np.asarray(check_unmasked(X, "X")).ravel())
     else:
         return None
     is_item = any(is_path(item) or is_image(item) for item in items)
@@ -46,6 +46,23 @@ def check_several(X: Any) -> None:
             f"X is {X!r:.80}, one image where many are expected: pass a list, [X]; or, "
             "if it is a file of an array of many, numpy.load(X, mmap_mode='r')."
         )
+
+
+def check_unmasked(values: Any, name: str) -> Any:
+    """Refuse masked values, which NumPy would take for what lies under the mask.
+
+    Raises
+    ------
+    ValueError
+        If some are masked.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} has masked values, {np.ma.count_masked(values)} of "
+            f"{values.size}; images must have all of theirs. Fill them, with the "
+            "array's filled(value), or leave those images out."
+        )
+    return values
 
 
 def _is_column(X: Any) -> bool:

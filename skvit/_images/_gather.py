@@ -8,8 +8,8 @@ import numpy as np
 
 from skvit._images._convert import to_images
 from skvit._images._datasets import check_values
-from skvit._images._forms import is_image, is_tensor
-from skvit._images._numbers import tensor_to_array
+from skvit._images._forms import is_image
+from skvit._images._numbers import item_to_array
 from skvit._images._options import ReadOptions
 from skvit._images._pillow import (
     is_pillow,
@@ -196,7 +196,7 @@ def _item_to_array(item: Any, row: int, depth: int) -> np.ndarray:
             f"row {row} of X is {item!r:.80}, where other rows are images: X must hold "
             "arrays or images of Pillow in every row, or paths in every row."
         )
-    return tensor_to_array(item) if is_tensor(item) else item
+    return item_to_array(item, row)
 
 
 def _decoded(image: Any, row: int, depth: int) -> np.ndarray:

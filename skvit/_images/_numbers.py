@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite, check_array
 
 from skvit._images._blocks import iter_blocks
-from skvit._images._forms import is_tensor
+from skvit._images._forms import check_unmasked, is_tensor
 from skvit._utils._sklearn import validate_data
 
 _ACCEPTED = (
@@ -39,14 +39,14 @@ def to_array_like(X: Any) -> Any:
     TypeError
         If a tensor cannot become an array.
     ValueError
-        If X is a sequence of things of different shapes.
+        If values are masked, or X is a sequence of things of different shapes.
     """
     if is_tensor(X):
         return tensor_to_array(X)
     if hasattr(X, "shape"):
-        return X
+        return check_unmasked(X, "X")
     if isinstance(X, list | tuple):
-        X = [tensor_to_array(item) if is_tensor(item) else item for item in X]
+        X = [item_to_array(item, row) for row, item in enumerate(X)]
     try:
         return np.asarray(X)
     except ValueError as error:
@@ -57,6 +57,19 @@ def to_array_like(X: Any) -> Any:
             f"X holds rows of different shapes: {', '.join(map(str, shapes))}. "
             "Bring them to one size first."
         ) from error
+
+
+def item_to_array(item: Any, row: int) -> Any:
+    """Turn one item of a sequence into an array if it is a tensor.
+
+    Raises
+    ------
+    ValueError
+        If values of it are masked.
+    """
+    if is_tensor(item):
+        return tensor_to_array(item)
+    return check_unmasked(item, f"row {row} of X")
 
 
 def tensor_to_array(tensor: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 
-from skvit._images import ImageSpec, check_images
+from skvit._images import ImageSpec, ReadOptions, check_images
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (5, 8, 9, 3), dtype=np.uint8)
 GRAY = COLOUR[..., 0]
@@ -269,3 +269,26 @@ def test_rows_that_contradict_image_shape():
 def test_refused(X, message):
     with pytest.raises((TypeError, ValueError), match=message):
         check_images(BaseEstimator(), X, reset=True)
+
+
+MASKED = {
+    "gray": lambda X: X,
+    "channels last": lambda X: X[..., None],
+    "flat": flat,
+    "list of images": list,
+    "tuple of images": tuple,
+    "list of rows": lambda X: list(flat(X)),
+    "series of images": lambda X: pd.Series(list(X)),
+}
+
+
+@pytest.mark.parametrize("size", [None, (4, 4)])
+@pytest.mark.parametrize("form", MASKED)
+def test_masked_values_are_missing(form, size):
+    options = ReadOptions(size=size)
+    X = np.ma.array(GRAY, mask=False)
+    images, _ = check_images(BaseEstimator(), MASKED[form](X), reset=True)
+    np.testing.assert_array_equal(images, GRAY[..., None].reshape(images.shape))
+    X[1, 2, 3] = np.ma.masked
+    with pytest.raises(ValueError, match="X has masked values, 1 of"):
+        check_images(BaseEstimator(), MASKED[form](X), reset=True, options=options)

@@ -126,6 +126,16 @@ def test_stored_arrays_that_are_refused(values, message, error):
         door(Stored(values))
 
 
+def test_masked_slices(photo_tiles):
+    """As netCDF4 gives where values are missing; there is always some mask."""
+    values = np.ma.array(photo_tiles[0], mask=False)
+    values[7, 0, 0] = np.ma.masked
+    images, _ = door(Stored(values))
+    np.testing.assert_array_equal(images[:7], photo_tiles[0][:7])
+    with pytest.raises(ValueError, match="rows 5 and 9, has masked values, 3 of"):
+        images[5:10]
+
+
 def test_other_images_than_known(photo_tiles):
     _, spec = door(photo_tiles[0])
     with pytest.raises(ValueError, match="BaseEstimator was fitted on"):

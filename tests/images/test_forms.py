@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from skvit._images._forms import find_items, is_image
+from skvit._images._forms import check_unmasked, find_items, is_image
 
 IMAGES = [np.zeros((2, 3)), np.ones((4, 5))]
 
@@ -53,6 +53,16 @@ def test_items_of_a_plain_sequence(container):
 )
 def test_everything_else_is_none(X):
     assert find_items(X) is None
+
+
+def test_masked_values_are_counted():
+    values = np.ma.masked_greater(np.arange(6).reshape(2, 3), 3)
+    with pytest.raises(ValueError, match=r"^it has masked values, 2 of 6; .* filled"):
+        check_unmasked(values, "it")
+    with pytest.raises(ValueError, match="X has masked values, 1 of"):
+        find_items(np.ma.array(["a.png", "b.png"], mask=[False, True]))
+    for whole in (values[:1], values.filled(0), [1, 2], None):
+        assert check_unmasked(whole, "it") is whole
 
 
 def test_what_is_an_image():

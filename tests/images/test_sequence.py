@@ -74,6 +74,14 @@ def test_missing_values():
         check_patch_sequence(BaseEstimator(), np.full((2, 3, 4), np.nan), reset=True)
 
 
+def test_masked_values():
+    masked = np.ma.masked_less(X, X.max())
+    with pytest.raises(ValueError, match=r"X has masked values, \d+ of"):
+        check_patch_sequence(BaseEstimator(), masked, reset=True)
+    with pytest.raises(ValueError, match=r"X has masked values, \d+ of"):
+        check_patches(BaseEstimator(), masked, 4, 9)
+
+
 @pytest.mark.parametrize("same", [X, X.reshape(5, 36), X.tolist(), torch.tensor(X)])
 def test_patches_to_be_put_together(same):
     np.testing.assert_array_equal(check_patches(BaseEstimator(), same, 4, 9), X)
