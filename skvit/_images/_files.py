@@ -14,7 +14,7 @@ import numpy as np
 from skvit._images._convert import to_images
 from skvit._images._datasets import check_values
 from skvit._images._pillow import pillow_channels, pillow_dtype, pillow_to_array
-from skvit._images._png import deep_png_bands, read_deep_png
+from skvit._images._png import TAGS, deep_png_bands, has_late_tags, read_deep_png
 from skvit._images._resize import Size, inner_size, resize_image
 from skvit._images._shape import find_stack
 from skvit._images._tiff import needs_tifffile, read_tiff, tiff_layout
@@ -255,11 +255,11 @@ def _picture_file(picture: Any, color: str) -> ImageFile:
     ValueError
         If it has no pixels.
     """
-    orientation = _orientation(picture)
     width, height = picture.size
     if not width or not height:
         raise ValueError("it has no pixels")
     bands = deep_png_bands(picture)
+    orientation = _orientation(picture)
     if bands:
         deep = np.dtype(np.uint16)
         return _array_file("png", (height, width, bands), deep, orientation)
@@ -294,14 +294,24 @@ def _is_tiff(path: str) -> bool:
         return file.read(4) in _TIFF_MARKS
 
 
-def _orientation(image: Any) -> int:
-    """Return how the camera was held, without decoding what comes before the tag.
+def _orientation(picture: Any) -> int:
+    """Return how the camera was held, as Pillow's ``ImageOps.exif_transpose`` finds it.
 
-    Pillow turns TIFF files itself.
+    Only a PNG with its tags behind its pixels is decoded for that. Pillow turns TIFF
+    files itself.
     """
-    if image.format == "TIFF" or "exif" not in image.info:
+    if picture.format == "TIFF":
         return 1
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    if has_late_tags(picture):
+        picture.load()
+    if picture.info.keys().isdisjoint(TAGS):
+        return 1
+    try:
+        # The method of a PNG itself would decode it.
+        tags = require_pillow().Image.getexif(picture)
+    except Exception:  # broken tags raise anything, and hurt no pixel
+        return 1
+    orientation = tags.get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from skvit._images._files import open_file, read_file
 
 Image = pytest.importorskip("PIL.Image")
+ImageFile = pytest.importorskip("PIL.ImageFile")
 ImageOps = pytest.importorskip("PIL.ImageOps")
 LOSSLESS = ["png", "bmp", "tiff", "gif", "webp"]
 
@@ -75,6 +78,112 @@ def test_orientation_is_honoured(tmp_path, photo, orientation, suffix, aspect, s
     pixels = decode(path, size=size, aspect=aspect)
     tolerance = 0 if size is None else 12  # a JPEG is decoded at the least size
     np.testing.assert_allclose(pixels.astype(int), np.asarray(upright), atol=tolerance)
+
+
+def insert_chunk(path, kind, body, place):
+    """Put a chunk behind the head of a PNG, which takes 33 bytes, or before its end."""
+    content, kind = path.read_bytes(), kind.encode()
+    place = {"first": 33, "last": len(content) - 12}[place]
+    chunk = struct.pack(">I", len(body)) + kind + body
+    chunk += struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(content[:place] + chunk + content[place:])
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def xmp_of(orientation):
+    return b'<rdf:Description tiff:Orientation="%d"/>' % orientation
+
+
+def xmp_element_of(orientation):
+    return b"<tiff:Orientation>%d</tiff:Orientation>" % orientation
+
+
+def text_of(orientation):
+    return b"XML:com.adobe.xmp" + bytes(5) + xmp_of(orientation)
+
+
+def raw_profile_of(orientation):
+    exif = exif_of(orientation)
+    profile = f"\nexif\n{len(exif):8}\n{exif.hex()}\n".encode()
+    return b"Raw profile type exif\0\0" + zlib.compress(profile)
+
+
+CHUNKS = {"eXIf": exif_of, "iTXt": text_of, "zTXt": raw_profile_of}
+
+
+def save_with_xmp(path, image, orientation, xmp):
+    image.save(path, xmp=xmp(orientation))
+
+
+def save_with_chunk(path, image, orientation, kind, place):
+    image.save(path)
+    insert_chunk(path, kind, CHUNKS[kind](orientation), place)
+
+
+ORIENTED = {
+    "JPEG, XMP": ("jpg", save_with_xmp, xmp_of),
+    "JPEG, XMP element": ("jpg", save_with_xmp, xmp_element_of),
+    "WebP, XMP": ("webp", save_with_xmp, xmp_of),
+    **{
+        f"PNG, {place} {kind}": ("png", save_with_chunk, kind, place)
+        for kind in CHUNKS
+        for place in ("first", "last")
+    },
+}
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("where", ORIENTED)
+def test_orientation_wherever_it_stands(tmp_path, photo, where, orientation):
+    suffix, save, *how = ORIENTED[where]
+    path = tmp_path / f"photo.{suffix}"
+    save(path, Image.fromarray(photo), orientation, *how)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    assert (upright.shape == photo.shape) == (orientation < 5)
+    np.testing.assert_array_equal(decode(path), upright)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place", "is_decoded"),
+    [
+        ("iTXt", text_of(6), "first", False),
+        ("tEXt", b"date:create\x002026-11-28", "last", False),
+        ("eXIf", exif_of(6), "last", True),
+    ],
+    ids=["early tags", "late date", "late tags"],
+)
+def test_what_makes_opening_decode(
+    tmp_path, photo, monkeypatch, kind, body, place, is_decoded
+):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    insert_chunk(tmp_path / "a.png", kind, body, place)
+    decoded, load = [], ImageFile.ImageFile.load
+    monkeypatch.setattr(
+        ImageFile.ImageFile, "load", lambda self: decoded.append(self) or load(self)
+    )
+    open_file(str(tmp_path / "a.png"), "auto", "auto")
+    assert bool(decoded) == is_decoded
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("eXIf", b"what is no head of Exif"),
+        ("zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"1\n2\n3\nxyz")),
+        ("tEXt", b"xmp\0of text, where Pillow expects bytes"),
+    ],
+)
+def test_broken_tags_change_nothing(tmp_path, photo, kind, body, place):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    insert_chunk(tmp_path / "a.png", kind, body, place)
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), photo)
 
 
 def test_an_invalid_orientation_changes_nothing(tmp_path, photo):

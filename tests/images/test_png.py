@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skvit._images._files import open_file, read_file
-from skvit._images._png import deep_png_bands
+from skvit._images._png import deep_png_bands, has_late_tags
 
 Image = pytest.importorskip("PIL.Image")
 TYPES = {2: 3, 4: 2, 6: 4}  # colour type of the PNG standard: number of bands
@@ -18,7 +18,7 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
 
 
-def write_png(path, values, colour_type, *between):
+def write_png(path, values, colour_type, *between, after=b""):
     """Write a PNG as its standard says, each row as differences from the one above."""
     height, width = values.shape[:2]
     head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
@@ -26,7 +26,8 @@ def write_png(path, values, colour_type, *between):
     above = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
     lines = np.insert(rows - above, 0, 2, axis=1)  # filter 2, "up"
     chunks = [chunk(b"IHDR", head), *between]
-    chunks += [chunk(b"IDAT", zlib.compress(lines.tobytes())), chunk(b"IEND", b"")]
+    chunks += [chunk(b"IDAT", zlib.compress(lines.tobytes())), after]
+    chunks += [chunk(b"IEND", b"")]
     path.write_bytes(MARK + b"".join(chunks))
 
 
@@ -63,13 +64,26 @@ def test_transparent_colour(tmp_path, values):
     assert pixels[0, 0, 3] == 0
 
 
-def test_orientation_is_honoured(tmp_path, values):
+@pytest.mark.parametrize("is_late", [False, True])
+def test_orientation_is_honoured(tmp_path, values, is_late):
     pytest.importorskip("imagecodecs")
     exif = Image.Exif()
     exif[0x0112] = 6
     tag = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    write_png(tmp_path / "a.png", values, 6, tag)
+    before, after = (b"", tag) if is_late else (tag, b"")
+    write_png(tmp_path / "a.png", values, 6, before, after=after)
     np.testing.assert_array_equal(decode(tmp_path / "a.png"), np.rot90(values, -1))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("side", [9, 300])
+def test_tags_behind_few_and_many_pixels(tmp_path, side, is_late):
+    values = np.random.default_rng(0).integers(0, 2**16, (side, side, 3))
+    tag = chunk(b"eXIf", bytes(2**16))
+    before, after = (b"", tag) if is_late else (tag, b"")
+    write_png(tmp_path / "a.png", values, 2, before, after=after)
+    with Image.open(tmp_path / "a.png") as image:
+        assert has_late_tags(image) == is_late
 
 
 def test_a_part_is_an_error(tmp_path, values):
