@@ -104,8 +104,10 @@ class FileReader:
         batch, self._ahead = self._ahead, None
         if batch is None or not np.array_equal(batch.rows, rows):
             batch = self._start(rows)
-        for task in batch.tasks:
-            task.result()
+        # No frame of this function may hold a task that failed: its error would hold
+        # the frame, and so itself and all images until the garbage is collected.
+        while batch.tasks:
+            batch.tasks.pop().result()
         return batch.images
 
     def expect(self, rows: np.ndarray) -> None:
@@ -128,43 +130,39 @@ class FileReader:
         Raises
         ------
         ValueError
-            At the first that cannot be read, unless it is to be skipped.
+            At the first that cannot be read, unless it is to be skipped; if none can.
         """
         files: list[ImageFile | None] = []
         with quiet_decoders:
             for row, file in enumerate(self._open_by_chunks()):
-                if isinstance(file, Exception):
-                    self._note(row, file)
-                    files.append(None)
-                else:
-                    files.append(file)
+                if isinstance(file, str):
+                    self._problems[row] = file
+                files.append(None if isinstance(file, str) else file)
         if len(self._problems) == len(files):
             reasons = "; ".join(list(self._problems.values())[:3])
             name = self.options.name
             raise ValueError(f"None of the files in {name} can be read: {reasons}.")
         return files
 
-    def _note(self, row: int, error: Exception) -> None:
-        """Remember why a row cannot be read, or raise.
-
-        Raises
-        ------
-        ValueError
-            Unless such rows are skipped.
-        """
-        self._problems[row] = explain(error)
-        if not self.options.skip:
-            raise self._refusal(row, error) from error
-
-    def _open_by_chunks(self) -> Iterable[ImageFile | Exception]:
+    def _open_by_chunks(self) -> Iterable[ImageFile | str]:
         """Open all files in the threads; yield what `_open` returns of each."""
         rows = range(len(self.paths))
         chunks = [rows[start : start + _HEADS] for start in rows[::_HEADS]]
         opened = self._pool.map(lambda chunk: list(map(self._open, chunk)), chunks)
         return chain.from_iterable(opened)
 
-    def _open(self, row: int) -> ImageFile | Exception:
-        """Read the head of a file, or return what went wrong."""
+    def _open(self, row: int) -> ImageFile | str:
+        """Read the head of a file, or say why it is to be skipped.
+
+        Raises
+        ------
+        ImportError
+            If a library is missing that the file needs.
+        MemoryError
+            If there is no room for it.
+        ValueError
+            If it cannot be read and is not to be skipped, with its name and row.
+        """
         try:
             path = checked_path(self.paths[row])
             keep = partial(self._keep_small, row)
@@ -172,7 +170,9 @@ class FileReader:
         except (ImportError, MemoryError):
             raise
         except Exception as error:  # decoders raise anything on broken files
-            return error
+            if self.options.skip:
+                return explain(error)
+            raise self._refusal(row, error) from error
 
     def _keep_small(self, row: int, file: ImageFile, picture: Any) -> None:
         """Decode a small picture while it is open, if it can be kept."""
@@ -233,16 +233,18 @@ class FileReader:
         # Each thread takes the next place as soon as it has done with one.
         places = iter(np.flatnonzero(~held).tolist())
         batch.tasks = [
-            self._pool.submit(self._decode_into, batch, places)
+            self._pool.submit(self._decode_into, rows, batch.images, places)
             for _ in range(self.n_threads)
         ]
         return batch
 
-    def _decode_into(self, batch: _Batch, places: Iterator[int]) -> None:
+    def _decode_into(
+        self, rows: np.ndarray, images: np.ndarray, places: Iterator[int]
+    ) -> None:
         """Decode those images of a batch that no other thread takes."""
         with quiet_decoders:
             for place in places:
-                batch.images[place] = self._decode(int(batch.rows[place]))
+                images[place] = self._decode(int(rows[place]))
 
     def _decode(self, row: int) -> np.ndarray:
         """Decode one image, and remember it.

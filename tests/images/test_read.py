@@ -1,7 +1,11 @@
+import gc
 import os
 import tempfile
+import threading
+import time
 import tracemalloc
 import warnings
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -246,6 +250,59 @@ def test_a_file_that_changes_under_way(paths):
     Image.new("RGB", (5, 5)).save(paths[3])
     with pytest.raises(ValueError, match=r"row 3 of X.* become an image of shape \(5"):
         files.read(np.arange(5))
+
+
+@pytest.fixture
+def _uncollected():
+    """Let nothing be freed but what nobody refers to."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def n_readers():
+    return sum(thread.name.startswith("skvit-read") for thread in threading.enumerate())
+
+
+def wait_for(is_true):
+    deadline = time.monotonic() + 10
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_true()
+
+
+def fail_to_read(paths):
+    files = reader(paths, n_threads=3, cache=10**6)
+    with pytest.raises(ValueError, match="cannot be read"):
+        files.read(np.arange(40))
+    return weakref.ref(files)
+
+
+def fail_to_read_in_advance(paths):
+    files = reader(paths, n_threads=3)
+    files.expect(np.arange(40))
+    files.read(np.arange(3))
+    return weakref.ref(files)
+
+
+def fail_to_open(paths):
+    paths[7].write_bytes(paths[7].read_bytes()[:20])
+    with pytest.raises(ValueError, match="cannot be read"):
+        reader(paths)
+    return lambda: None
+
+
+@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.parametrize("fail", [fail_to_read, fail_to_read_in_advance, fail_to_open])
+def test_a_failure_keeps_neither_images_nor_threads(paths, monkeypatch, fail):
+    monkeypatch.setattr(module, "_SMALL", 0)
+    for row in (7, 8, 30):
+        paths[row].write_bytes(paths[row].read_bytes()[:-90])
+    assert wait_for(lambda: n_readers() == 0)
+    files = fail(paths)
+    assert wait_for(lambda: files() is None)
+    assert wait_for(lambda: n_readers() == 0)
 
 
 def test_sizes_are_listed(paths):
