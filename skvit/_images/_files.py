@@ -142,7 +142,7 @@ def read_file(
         The pixels in the type that the file has.
     """
     if file.decoder == "pillow":
-        with require_pillow().open(_source(path), formats=FORMATS) as picture:
+        with _open_bounded(path) as picture:
             return read_picture(picture, file, channels, size, aspect)
     if file.decoder == "npy":
         image = _channels_last(_map(path), order)
@@ -226,6 +226,24 @@ def _source(path: str) -> str | BytesIO:
         os.close(descriptor)
 
 
+def _open_bounded(path: str) -> Any:
+    """Open a file with Pillow, which only warns of what may be a bomb.
+
+    Raises
+    ------
+    DecompressionBombError
+        If it has more pixels than Pillow's limit.
+    """
+    Image = require_pillow()
+    picture = Image.open(_source(path), formats=FORMATS)
+    width, height = picture.size
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        picture.close()
+        raise Image.DecompressionBombError(f"{width} x {height} pixels")
+    return picture
+
+
 def _open_picture(path: str) -> Any | None:
     """Open a file with Pillow, unless it is a TIFF of which Pillow would lose a part.
 
@@ -236,7 +254,7 @@ def _open_picture(path: str) -> Any | None:
     """
     Image = require_pillow()
     try:
-        picture = Image.open(_source(path), formats=FORMATS)
+        picture = _open_bounded(path)
     except Image.UnidentifiedImageError:
         if _is_tiff(path):
             return None

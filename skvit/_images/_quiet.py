@@ -1,31 +1,38 @@
 """What decoders have to say while files are read, in many threads at once."""
 
 import logging
+import os
 import re
 import warnings
 from contextlib import AbstractContextManager, suppress
 from threading import Lock
 from typing import Any
 
-from skvit._utils._optional import require_pillow
-
 _LOGGERS = (logging.getLogger("PIL.TiffImagePlugin"), logging.getLogger("tifffile"))
 _PILLOW = r"PIL\."
 
 
 class QuietDecoders(AbstractContextManager):
-    """Raise at what Pillow takes for a bomb, and pass over what hurts nobody.
+    """Pass over what hurts nobody.
 
-    That are broken tags, of which it warns and tifffile writes to its log, and TIFF
-    files with more bands than Pillow can decode, which it logs as errors.
+    That are broken tags, of which Pillow warns and tifffile writes to its log, and TIFF
+    files with more bands than Pillow can decode, which it logs as errors. What Pillow
+    takes for a bomb it warns of too: whoever opens a file looks at its size.
 
     Python has one list of filters for all threads, and others may put back an earlier
-    one at any time. So no list is put back here: two filters, which concern only what
-    Pillow says, are added when the first thread comes and taken away when the last
-    leaves.
+    one at any time. So no list is put back here: one filter, which concerns only what
+    Pillow says, is added when the first thread comes and taken away when the last
+    leaves. It makes no errors of warnings, lest others who put it back meet them.
     """
 
     def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_inside = 0
+
+    def begin_anew(self) -> None:
+        """Forget the threads inside, none of which is in a process that was forked."""
+        if self._n_inside:
+            self._remove_filters()
         self._lock = Lock()
         self._n_inside = 0
 
@@ -33,8 +40,7 @@ class QuietDecoders(AbstractContextManager):
         """Add the filters, if nobody has."""
         with self._lock:
             if self._n_inside == 0:
-                for action, category in _actions():
-                    warnings.filterwarnings(action, "", category, _PILLOW)
+                warnings.filterwarnings("ignore", "", Warning, _PILLOW)
                 for logger in _LOGGERS:
                     logger.addFilter(is_news)
             self._n_inside += 1
@@ -44,18 +50,15 @@ class QuietDecoders(AbstractContextManager):
         with self._lock:
             self._n_inside -= 1
             if self._n_inside == 0:
-                for action, category in _actions():
-                    added = (action, None, category, re.compile(_PILLOW), 0)
-                    with suppress(ValueError):  # gone with a list that was put back
-                        warnings.filters.remove(added)  # type: ignore[attr-defined]  # a list
-                for logger in _LOGGERS:
-                    logger.removeFilter(is_news)
+                self._remove_filters()
 
-
-def _actions() -> list[tuple[Any, type[Warning]]]:
-    """Return what becomes of warnings of a category, the most special last."""
-    bomb = require_pillow().DecompressionBombWarning
-    return [("ignore", Warning), ("error", bomb)]
+    def _remove_filters(self) -> None:
+        """Take the filters away that are there."""
+        added = ("ignore", None, Warning, re.compile(_PILLOW), 0)
+        with suppress(ValueError):  # gone with a list that was put back
+            warnings.filters.remove(added)  # type: ignore[attr-defined]  # a list
+        for logger in _LOGGERS:
+            logger.removeFilter(is_news)
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -65,3 +68,5 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 quiet_decoders = QuietDecoders()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=quiet_decoders.begin_anew)

@@ -245,6 +245,19 @@ def test_decompression_bomb(paths, monkeypatch, factor):
     assert not caught
 
 
+def test_a_bomb_that_comes_under_way(paths, monkeypatch):
+    files = reader(paths, n_threads=1, cache=0)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32)
+    Image.new("RGB", (33, 32)).save(paths[3])
+    with pytest.raises(ValueError, match=r"row 3 of X.* more than PIL\.Image\.MAX"):
+        files.read(np.arange(5))
+
+
+def test_any_size_may_be_allowed(paths, photo_tiles, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    np.testing.assert_array_equal(reader(paths).read(np.arange(3)), photo_tiles[0][:3])
+
+
 def test_a_file_that_changes_under_way(paths):
     files = reader(paths, n_threads=1, cache=0)
     Image.new("RGB", (5, 5)).save(paths[3])
