@@ -1,6 +1,7 @@
 """One file of an image: what it holds, and its pixels."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from skvit._utils._optional import require_pillow
 
 # None of these decoders runs another program, as that of PostScript does.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows has one letter
 _ORIENTATION = 0x0112  # Exif 2.3, section 4.6.4
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Windows would change line ends; without the second, a pipe would wait for a writer.
@@ -93,7 +95,7 @@ def open_file(
     ValueError
         If it is a URL, is no file, is empty, or does not hold an image.
     """
-    if "://" in path:
+    if _URL.match(path):
         raise ValueError("it is a URL, and nothing is ever fetched: download it first")
     if path.lower().endswith(".npy"):
         _check_status(os.stat(path))  # noqa: PTH116 - a Path would double the time

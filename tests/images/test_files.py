@@ -273,10 +273,18 @@ def test_postscript_is_never_run(tmp_path):
         decode(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("url", ["http://example.org/a.png", "file:///tmp/a.png"])
+@pytest.mark.parametrize(
+    "url", ["http://example.org/a.png", "file:///tmp/a.png", "s3://bucket/a.png"]
+)
 def test_nothing_is_fetched(url):
     with pytest.raises(ValueError, match="nothing is ever fetched"):
         decode(url)
+
+
+@pytest.mark.parametrize("path", ["C://photos/x.png", "photos/a://b.png", "://a.png"])
+def test_paths_that_are_no_urls(path):
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        decode(path)
 
 
 def test_what_is_no_file(tmp_path):
