@@ -1,5 +1,7 @@
 """Folders of images as a table."""
 
+import os
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ def load_image_folder(path: str | PathLike) -> Any:
     path : str or path
         The folder. Each folder in it is a class, and holds the images of the class
         itself or in folders of its own. Hidden files and folders, and files whose
-        suffix is not that of a format of images, are passed over.
+        suffix is not that of a format of images, are passed over. Links are followed,
+        but to no folder a second time in a class, nor to one that the class is in.
 
     Returns
     -------
@@ -87,8 +90,22 @@ def _images(folder: Path) -> list[Path]:
     """List the images in a folder and in those below it."""
     return sorted(
         item
-        for item in folder.rglob("*")
+        for home, names in _walk(folder)
+        for item in (home / name for name in names)
         if item.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in item.relative_to(folder).parts)
+        and not item.name.startswith(".")
         and item.is_file()
     )
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and those below it, each once, with the names of their files."""
+    seen = set(folder.resolve().parents)
+    for home, folders, files in os.walk(folder, followlinks=True):
+        real = Path(home).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(home), files

@@ -38,6 +38,30 @@ def test_paths_and_labels(folder):
     pd.testing.assert_frame_equal(images, images.sort_values(["label", "path"]))
 
 
+def test_links_are_followed(folder, tmp_path):
+    """Of classes, of folders in them and of files, also where they are elsewhere."""
+    plain = load_image_folder(folder)
+    linked = tmp_path / "linked"
+    (linked / "flower").mkdir(parents=True)
+    (linked / "china").symlink_to(folder / "china")
+    for item in (folder / "flower").iterdir():
+        (linked / "flower" / item.name).symlink_to(item)
+    images = load_image_folder(linked)
+    ends = plain["path"].str.removeprefix(str(folder))
+    assert images["path"].str.removeprefix(str(linked)).tolist() == ends.tolist()
+    assert images["label"].tolist() == plain["label"].tolist()
+
+
+def test_links_back_are_passed_over(folder):
+    plain = load_image_folder(folder)
+    (folder / "china" / "more" / "again").symlink_to(folder / "china")
+    (folder / "china" / "all").symlink_to(folder)
+    (folder / "china" / "itself").symlink_to("itself")
+    (folder / "flower" / "twice").symlink_to(folder / "flower" / "more")
+    (folder / "flower" / "broken.png").symlink_to("absent.png")
+    pd.testing.assert_frame_equal(load_image_folder(folder), plain)
+
+
 def test_as_in_every_tutorial(folder, make_tiny):
     images = load_image_folder(folder)
     train, test = train_test_split(images, stratify=images["label"], random_state=0)
