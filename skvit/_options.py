@@ -2,7 +2,6 @@
 
 from numbers import Integral, Real
 from os import PathLike
-from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
@@ -376,7 +375,8 @@ class ImageOptions(OptionGroup):
         Predictions, and the images for validation, always raise.
     cache : int, str or path, default=1073741824
         Memory for decoded images in bytes; those of the first rows are kept as far as
-        it goes. Or a directory, in which all are kept until `fit` or `predict` ends.
+        it goes. Or a directory, in which all are kept until `fit` or `predict` ends;
+        it must exist when files are read.
     n_threads : int or None, default=None
         Number of threads that decode files; None for one on each core.
 
@@ -441,10 +441,8 @@ class ImageOptions(OptionGroup):
         TypeError
             If `resize` is not made of integers.
         ValueError
-            If `resize` is not one or two positive lengths, or `cache` is no directory.
+            If `resize` is not one or two positive lengths.
         """
-        if not isinstance(self.cache, Integral) and not Path(self.cache).is_dir():
-            raise ValueError(f"`cache`={self.cache!r} is not an existing directory.")
         size = None if self.resize is None else check_pair("resize", self.resize)
         return ReadOptions(
             size=size,

@@ -193,6 +193,20 @@ def test_fit_on_files(make_tiny, pngs, photo_tiles, tmp_path, cache, early_stopp
     assert files.n_features_in_ == 32 * 32 * 3
 
 
+def test_a_cache_that_is_gone_concerns_files_alone(make_tiny, pngs, photo_tiles):
+    """As for an estimator that is loaded where there is no such directory."""
+    tiles, y = photo_tiles
+    cache = pngs[0].parent / "cache"
+    cache.mkdir()
+    clf = make_tiny(image_options=ImageOptions(cache=cache)).fit(pngs, y)
+    expected = clf.predict_proba(pngs)
+    cache.rmdir()
+    np.testing.assert_array_equal(clf.predict_proba(tiles), expected)
+    for use in (clf.predict, lambda X: clf.fit(X, y)):
+        with pytest.raises(ValueError, match=r"`cache`=.*not an existing directory"):
+            use(pngs)
+
+
 def test_partial_fit_on_files(make_tiny, pngs, photo_tiles):
     tiles, y = photo_tiles
     both = make_tiny(), make_tiny()

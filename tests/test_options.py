@@ -137,12 +137,6 @@ def test_sizes_are_refused_when_they_are_none(resize, error):
         options.reading()
 
 
-def test_a_cache_must_be_a_directory_that_exists(tmp_path):
-    assert ImageOptions(cache=tmp_path).reading().cache == tmp_path
-    with pytest.raises(ValueError, match=r"`cache`=.*is not an existing directory"):
-        ImageOptions(cache=tmp_path / "absent").reading()
-
-
 def test_only_fit_may_skip():
     options = ImageOptions(on_error="skip")
     assert options.reading(may_skip=True).skip

@@ -3,6 +3,7 @@
 import tempfile
 from math import prod
 from os import PathLike
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -20,9 +21,16 @@ class DecodedCache:
     room : int, str or path
         Memory in bytes; or a directory, where all images are kept in a file without a
         name, which is gone when the cache is.
+
+    Raises
+    ------
+    ValueError
+        If the directory does not exist.
     """
 
     def __init__(self, n_images: int, room: int | str | PathLike):
+        if isinstance(room, str | PathLike) and not Path(room).is_dir():
+            raise ValueError(f"`cache`={room!r} is not an existing directory.")
         self._room = room
         self._images: np.ndarray = np.empty(0, np.uint8)  # of no shape yet
         self._held = np.zeros(n_images, dtype=bool)

@@ -30,6 +30,12 @@ def test_a_directory_keeps_all_and_is_left_empty(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_a_directory_must_exist(tmp_path, kind):
+    with pytest.raises(ValueError, match=r"`cache`=.*is not an existing directory"):
+        DecodedCache(6, kind(tmp_path / "absent"))
+
+
 def test_nothing_is_held_at_first():
     cache = DecodedCache(6, 10**9)
     assert not cache.holds(np.arange(6)).any()
