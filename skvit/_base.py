@@ -189,6 +189,11 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         counts = self._readable(images)
         if weight is not None:
             counts &= weight > 0
+        if not counts.any():
+            raise ValueError(
+                "All images that can be read have a `sample_weight` of 0. Give one of "
+                "them a positive weight, or mend the files of the others."
+            )
         if not counts.all():
             images = select_images(images, counts)
             weight = None if weight is None else weight[counts]

@@ -266,6 +266,19 @@ def test_files_that_cannot_be_read_are_left_out(
         clf.predict(pngs)
 
 
+def test_only_files_that_are_left_out_have_weight(make_tiny, pngs, photo_tiles):
+    pngs[9].unlink()
+    clf = make_tiny(image_options=ImageOptions(on_error="skip"))
+    weight = np.arange(40) == 9
+    with (
+        pytest.warns(UnreadableImageWarning, match="1 of 40 .* row 9 of X"),
+        pytest.raises(
+            ValueError, match="images that can be read have a `sample_weight"
+        ),
+    ):
+        clf.fit(pngs, photo_tiles[1], sample_weight=weight)
+
+
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
 @pytest.mark.parametrize("damage", [0, 90])
 def test_files_for_validation(make_tiny, pngs, photo_tiles, on_error, damage):
