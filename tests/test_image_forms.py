@@ -32,6 +32,10 @@ def pictures(tiles):
     return [Image.fromarray(tile) for tile in tiles]
 
 
+def polars(tiles):
+    return pl.Series(tiles, dtype=pl.Array(pl.UInt8, tiles.shape[1:]))
+
+
 IN_MEMORY = {
     "big-endian uint16": lambda tiles: tiles.astype(">u2"),
     "float16": lambda tiles: tiles.astype(np.float16),
@@ -46,6 +50,8 @@ IN_MEMORY = {
     "polars column of images": lambda tiles: pl.DataFrame(
         {"image": pl.Series(pictures(tiles), dtype=pl.Object)}
     ),
+    "polars column of arrays": lambda tiles: pl.DataFrame({"image": polars(tiles)}),
+    "polars series of arrays": polars,
     "list of arrays": list,
     "tuple of arrays": tuple,
     "series of arrays": lambda tiles: pd.Series(list(tiles)),

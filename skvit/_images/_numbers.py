@@ -21,7 +21,7 @@ _ACCEPTED = (
 
 
 def to_array_like(X: Any) -> Any:
-    """Turn tensors and sequences into arrays; leave whatever has a shape as it is.
+    """Turn tensors, sequences and series of arrays into arrays.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ def to_array_like(X: Any) -> Any:
     Returns
     -------
     object
-        Something with a shape: an array, a data frame or a sparse matrix.
+        Something with a shape: an array, or a data frame, a sparse matrix or whatever
+        else has one, as it is.
 
     Raises
     ------
@@ -44,7 +45,9 @@ def to_array_like(X: Any) -> Any:
     if is_tensor(X):
         return tensor_to_array(X)
     if hasattr(X, "shape"):
-        return check_unmasked(X, "X")
+        # The shape of a series of polars does not count the axes of its entries.
+        is_of_arrays = len(X.shape) == 1 and np.asarray(X).ndim > 1
+        return np.asarray(X) if is_of_arrays else check_unmasked(X, "X")
     if isinstance(X, list | tuple):
         X = [item_to_array(item, row) for row, item in enumerate(X)]
     try:

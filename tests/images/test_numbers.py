@@ -3,6 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
 import sklearn
@@ -42,6 +43,7 @@ class ArrayOnly:
         torch.tensor(VALUES, dtype=torch.float8_e4m3fn),
         torch.tensor(VALUES, dtype=torch.float64, requires_grad=True),
         ArrayOnly(VALUES),
+        pl.Series(VALUES, dtype=pl.Array(pl.Int32, 3)),
     ],
     ids=lambda X: f"{type(X).__name__}-{getattr(X, 'dtype', '')}",
 )
