@@ -241,15 +241,18 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
     # output
 
-    def _runtime_on_device(self):
-        """Return device, precision and the live module there."""
+    def _resolve_place(self):
+        """Return the device and the precision to compute in."""
         from skvit._training import resolve_device, resolve_precision
 
         check_is_fitted(self)
         device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device, self._config)
-        module = self._runtime.module(self._config, self._weights, device, precision)
-        return device, precision, module
+        return device, resolve_precision(self.precision, device, self._config)
+
+    def _runtime_on_device(self):
+        """Return device, precision and the live module there, for reading only."""
+        place = self._resolve_place()
+        return *place, self._runtime.module(self._config, self._weights, *place)
 
     def _make_data(self, images, device, precision, target=None, weight=None):
         """Return images as what training and prediction iterate over."""
@@ -315,8 +318,12 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
     @property
     def module_(self):
-        """The network as a PyTorch module in evaluation mode, on `device_`."""
-        return self._runtime_on_device()[2]
+        """The network as a PyTorch module in evaluation mode, on `device_`.
+
+        It is the caller's: whatever becomes of it, predictions stay as they are.
+        """
+        place = self._resolve_place()
+        return self._public_runtime.module(self._config, self._weights, *place)
 
     @property
     def net_(self):

@@ -202,9 +202,9 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     device_ : torch.device
         Device on which the estimator computes.
     module_ : torch.nn.Module
-        The network, built when asked for.
+        The network, built when first asked for. Changing it leaves the estimator alone.
     net_ : skorch.NeuralNet
-        A skorch net around the network, built when asked for.
+        A skorch net around `module_`, built when asked for.
 
     See Also
     --------

@@ -341,8 +341,12 @@ def _state_so_far(draft, net):
     """Return the attributes of an estimator whose fit had stopped just now."""
     with net.average.applied():
         weights = export_weights(net.module_)
-    present = {"_weights": weights, "_runtime": Runtime(), "_config": draft._config}
-    return _state(draft) | present
+    return _state(draft) | {
+        "_weights": weights,
+        "_runtime": Runtime(),
+        "_public_runtime": Runtime(),
+        "_config": draft._config,
+    }
 
 
 def _state(draft):
@@ -359,6 +363,7 @@ def _remember(draft, module, device, trained, run):
     draft._weights = export_weights(module)
     draft._runtime = Runtime()
     draft._runtime.adopt(module, device)
+    draft._public_runtime = Runtime()
     # Only partial_fit goes on with the optimizer; its state is twice the weights.
     draft._progress = (
         trained.progress if run.partial else Progress(trained.progress.epochs)
@@ -382,9 +387,9 @@ def make_net(estimator):
     Returns
     -------
     ViTNet
-        Initialised, with the history of the training.
+        Initialised around `module_`, with the history of the training.
     """
-    device, precision, module = estimator._runtime_on_device()
+    device, precision = estimator._resolve_place()
     options = estimator._options()["recipe"]
     plan = training_plan(
         estimator.recipe_,
@@ -396,7 +401,7 @@ def make_net(estimator):
         estimator.compile,
     )
     net = ViTNet(
-        module,
+        estimator.module_,
         plan,
         Streams.on(device, estimator._seed),
         device=device,

@@ -1,3 +1,4 @@
+import pickle
 import re
 from types import SimpleNamespace
 
@@ -8,12 +9,13 @@ import torch
 from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet
 
+import skvit._training._runtime
 from skvit import Architecture, Augment, PatchTransformer, Recipe, ViTClassifier
 from skvit._fit import network_config, training_plan
 from skvit._images import ImageSpec
 from skvit._recipe import ResolvedRecipe, resolve_recipe
 from skvit._samples import Run
-from skvit._training import ViTNet
+from skvit._training import ViTNet, build_module
 from skvit.nn import VisionTransformer
 
 EXPLICIT = {
@@ -270,6 +272,46 @@ def test_net_is_a_skorch_net(make_tiny, few_digits):
     assert net.history[:, "train_loss"] == clf.loss_curve_
     assert net.history[:, "valid_score"] == clf.validation_scores_
     assert net.module_ is clf.module_
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clf, X, y: clf.net_.fit(X, y.copy()),
+        lambda clf, X, y: clf.module_.train(),
+        lambda clf, X, y: clf.module_.double(),
+        lambda clf, X, y: setattr(clf.module_, "head", torch.nn.Identity()),
+    ],
+)
+def test_what_becomes_of_the_module_leaves_predictions_alone(
+    make_tiny, few_digits, change
+):
+    X, y = few_digits
+    clf = make_tiny(architecture=Architecture(drop_rate=0.5)).fit(X, y)
+    expected, stored = clf.predict_proba(X), pickle.dumps(clf)
+    change(clf, X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    assert pickle.dumps(clf) == stored
+    again = clf.fit(X, y).module_
+    assert not again.training
+    assert next(again.parameters()).dtype == torch.float32
+    assert type(again.head) is not torch.nn.Identity
+
+
+def test_the_module_is_built_when_first_asked_for_and_kept(
+    make_tiny, few_digits, monkeypatch
+):
+    clf, built = make_tiny().fit(*few_digits), []
+
+    def build(*arguments):
+        built.append(build_module(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr(skvit._training._runtime, "build_module", build)
+    clf.predict(few_digits[0])
+    assert built == []
+    assert clf.module_ is clf.module_ is clf.net_.module_
+    assert built == [clf.module_]
 
 
 def test_averaged_weights_are_the_ones_kept(make_tiny, few_digits):

@@ -81,14 +81,15 @@ def test_nothing_is_left_behind(make_classifier, images, mode):
         relevance = attention_relevance(clf, images)
     np.testing.assert_array_equal(relevance, expected)
     assert set(vars(clf)) == state
-    assert all(parameter.grad is None for parameter in clf.module_.parameters())
-    assert not clf.module_.training
+    network = clf._runtime_on_device()[2]
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not network.training
 
 
 def test_frozen_parameters_are_no_obstacle(make_classifier, images):
     clf = make_classifier("mean")
     expected = attention_relevance(clf, images)
-    for parameter in clf.module_.parameters():
+    for parameter in clf._runtime_on_device()[2].parameters():
         parameter.requires_grad_(False)
     np.testing.assert_array_equal(attention_relevance(clf, images), expected)
 
