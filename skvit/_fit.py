@@ -357,9 +357,7 @@ def _state(draft):
 
 def _remember(draft, module, device, trained, run):
     """Store the result of a run in the draft."""
-    history = trained.history
-    if run.go_on and draft.history_ is not None:
-        history = pd.concat([draft.history_, history], ignore_index=True)
+    history = _join_histories(draft.history_, trained.history)
     draft._weights = export_weights(module)
     draft._runtime = Runtime()
     draft._runtime.adopt(module, device)
@@ -374,6 +372,13 @@ def _remember(draft, module, device, trained, run):
     scores = history.get("valid_score")
     draft.validation_scores_ = None if scores is None else scores.tolist()
     draft.best_validation_score_ = trained.best_score
+
+
+def _join_histories(former, new):
+    """Return the epochs of two runs; an empty one would take the columns' types."""
+    if former is None or former.empty:
+        return new
+    return former if new.empty else pd.concat([former, new], ignore_index=True)
 
 
 def make_net(estimator):

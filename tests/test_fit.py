@@ -347,6 +347,8 @@ def test_interrupted_first_epoch(make_tiny, few_digits, interrupt_at):
     assert clf.validation_scores_ in (None, [])
     assert clf.best_validation_score_ is None
     assert clf.predict(X).shape == (120,)
+    assert "  epochs           0\n" in clf.summary()
+    assert "ViTClassifier" in clf._repr_html_()
 
 
 def test_training_goes_on_after_an_interruption(
@@ -359,6 +361,13 @@ def test_training_goes_on_after_an_interruption(
         clf.fit(X, y)
     monkeypatch.undo()
     assert clf.fit(X, y).n_epochs_ == 2
+    types = clf.history_.dtypes
+    assert types.tolist() == [np.int64, *[np.float64] * 4]
+    interrupt_at(1)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        clf.fit(X, y)
+    assert clf.n_epochs_ == len(clf.history_) == 2
+    pd.testing.assert_series_equal(clf.history_.dtypes, types)
 
 
 def test_other_errors_pass_through(make_tiny, few_digits, monkeypatch):

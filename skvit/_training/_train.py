@@ -151,7 +151,10 @@ def _settle_weights(net: ViTNet, monitor: Monitor) -> None:
 
 
 def history_frame(rows: list[dict], first_epoch: int) -> pd.DataFrame:
-    """Return skorch's history as a frame with one row per epoch."""
+    """Return skorch's history as a frame with one row per epoch.
+
+    What is known of validation alone is left out where no row has it.
+    """
     columns = [
         "epoch",
         "train_loss",
@@ -166,8 +169,12 @@ def history_frame(rows: list[dict], first_epoch: int) -> pd.DataFrame:
         | {"epoch": first_epoch + number}
         for number, row in enumerate(rows, start=1)
     ]
-    present = [name for name in columns if any(name in row for row in kept)]
-    return pd.DataFrame(kept, columns=present or columns[:2])
+    types = {
+        name: "int64" if name == "epoch" else "float64"
+        for name in columns
+        if not name.startswith("valid_") or any(name in row for row in kept)
+    }
+    return pd.DataFrame(kept, columns=list(types)).astype(types)
 
 
 def to_numpy(tree: Any) -> Any:
