@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -46,8 +47,8 @@ _FLOAT64_MAX = 1e150  # the statistics square values and add them up
 class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
     """Fit and run a Vision Transformer; subclasses say what its outputs mean.
 
-    Fitting works on a draft, a shallow copy of the estimator, and takes over the
-    draft's state only when all of it is there.
+    Fitting works on a draft, a shallow copy of the estimator, and takes over what has
+    changed in it only when all of it is there.
     """
 
     _parameter_constraints: dict = {
@@ -95,24 +96,19 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
 
     # state
 
-    def _draft(self, *, keep_state):
-        """Return a shallow copy to fit, with or without the present fitted state."""
+    @contextmanager
+    def _draft(self):
+        """Yield a shallow copy to fit; where that succeeds, take over its changes."""
         draft = object.__new__(type(self))
-        names = list(vars(self)) if keep_state else self._get_param_names()
-        for name in names:
-            if not name.startswith(_NOT_STATE):
-                setattr(draft, name, getattr(self, name))
-        return draft
-
-    def _commit(self, draft):
-        """Take over the state of a draft whose fit has succeeded."""
-        parameters = set(self._get_param_names())
-        for name in set(vars(self)) - set(vars(draft)):
-            if not name.startswith(_NOT_STATE):
-                delattr(self, name)
-        for name in set(vars(draft)) - parameters:
-            setattr(self, name, getattr(draft, name))
-        return self
+        before = {k: v for k, v in vars(self).items() if not k.startswith(_NOT_STATE)}
+        draft.__dict__.update(before)
+        yield draft
+        after = vars(draft)
+        for name in before.keys() - after.keys():
+            self.__dict__.pop(name, None)
+        for name, value in after.items():
+            if name not in before or before[name] is not value:
+                setattr(self, name, value)
 
     def __getstate__(self):
         """Return the state with data frames as lists, which everything can store."""

@@ -354,10 +354,10 @@ class ViTClassifier(ClassifierMixin, BaseViT):
             together, or the loss becomes infinite. A former fit is then left as it was.
         """
         go_on = self.warm_start and self.__sklearn_is_fitted__()
-        draft = self._draft(keep_state=go_on)
         validation = Validation(X_val, y_val, sample_weight_val)
-        draft._fit(self, X, y, sample_weight, validation, Run(go_on=go_on))
-        return self._commit(draft)
+        with self._draft() as draft:
+            draft._fit(self, X, y, sample_weight, validation, Run(go_on=go_on))
+        return self
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -399,11 +399,11 @@ class ViTClassifier(ClassifierMixin, BaseViT):
                 "them as a dict."
             )
         go_on = self.__sklearn_is_fitted__()
-        draft = self._draft(keep_state=go_on)
-        draft._set_classes(classes, known=go_on)
         run = Run(go_on=go_on, partial=True)
-        draft._fit(self, X, y, sample_weight, Validation(), run)
-        return self._commit(draft)
+        with self._draft() as draft:
+            draft._set_classes(classes, known=go_on)
+            draft._fit(self, X, y, sample_weight, Validation(), run)
+        return self
 
     def predict(self, X):
         """Return the most probable class of each image.

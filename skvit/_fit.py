@@ -184,7 +184,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     if not run.go_on:
         _begin(draft, samples, options)
     if not run.partial or not run.go_on:
-        params = SimpleNamespace(**(draft.get_params(deep=False) | options))
+        params = SimpleNamespace(**(vars(draft) | options))
         draft.recipe_ = resolve_recipe(
             params, draft.image_spec_, len(samples.images), device.type != "cpu"
         )

@@ -292,6 +292,41 @@ def test_fit_forgets_the_state_of_another_fit(make_tiny, few_digits):
     assert not hasattr(clf.fit(X, y), "feature_names_in_")
 
 
+class Short(ViTClassifier):
+    """A classifier of a few settings, which remembers how often it was fitted."""
+
+    def __init__(self, embed_dim=16, fail=False):
+        super().__init__(embed_dim=embed_dim, max_epochs=1, random_state=0)
+        self.fail = fail
+
+    def fit(self, X, y):
+        self.n_fits_ = getattr(self, "n_fits_", 0) + 1
+        return super().fit(X * np.nan if self.fail else X, y)
+
+
+def test_a_subclass_with_its_own_parameters_and_attributes(few_digits):
+    X, y = few_digits
+    clf = clone(Short()).fit(X, y)
+    expected = ViTClassifier(embed_dim=16, max_epochs=1, random_state=0).fit(X, y)
+    assert is_same(clf, expected, X)
+    assert clf.fit(X, y).n_fits_ == 2
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        clf.set_params(fail=True).fit(X, y)
+    assert is_same(clf, expected, X)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_attributes_of_others_stay(make_tiny, few_digits, warm_start):
+    X, y = few_digits
+    clf = make_tiny(warm_start=warm_start)
+    for note in ("before", "between", "again"):
+        clf.note, clf.seen_ = note, [note]
+        clf.fit(X, y)
+        assert (clf.note, clf.seen_) == (note, [note])
+        clf.partial_fit(X, y)
+        assert (clf.note, clf.seen_) == (note, [note])
+
+
 # devices
 
 
