@@ -542,7 +542,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
             y = check_labels(validation.y)
             check_consistent_length(validation.X, y)
             weight = check_weight(validation.sample_weight, len(y))
-            return samples, Samples(images, self._codes(y, "y_val"), weight)
+            valid = Samples(images, self._codes(y, "y_val"), weight)
+            return samples, valid.with_mean_weight_one()
         if not self.early_stopping:
             return samples, None
         train, held_out = train_test_split(
@@ -551,7 +552,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
             stratify=samples.target,
             random_state=self._make_seed(),
         )
-        return samples.take(train), samples.take(held_out)
+        return samples.take(train), samples.take(held_out).with_mean_weight_one()
 
     def _make_score(self, samples):
         """Return a function from outputs for validation samples to a score."""

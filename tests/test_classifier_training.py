@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, make_scorer
 
-from skvit import Architecture, ViTClassifier
+from skvit import Architecture, Recipe, ViTClassifier
 
 LETTERS = np.array(list("abcdefghij"))
 
@@ -88,6 +88,25 @@ def test_validation_weights(make_tiny, few_digits):
     assert clf.validation_scores_[-1] == pytest.approx(
         clf.score(X, y, sample_weight=weight)
     )
+
+
+@pytest.mark.parametrize("scale", [1, 2, 1000])
+def test_validation_loss_is_a_weighted_mean(make_tiny, few_digits, scale):
+    X, y = few_digits
+    weight = scale * np.linspace(0, 1, len(y))
+    clf = make_tiny(recipe=Recipe(label_smoothing=0.0))
+    clf.fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    loss = log_loss(y, clf.predict_proba(X), sample_weight=weight)
+    assert clf.history_["valid_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
+
+
+def test_scale_of_weights_does_not_matter_for_held_out_images(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(early_stopping=True)
+    small, large = (
+        clf.fit(X, y % 2, sample_weight=weight).history_ for weight in (None, 1000.0)
+    )
+    np.testing.assert_allclose(small["valid_loss"], large["valid_loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
