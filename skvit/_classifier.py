@@ -546,13 +546,27 @@ class ViTClassifier(ClassifierMixin, BaseViT):
             return samples, valid.with_mean_weight_one()
         if not self.early_stopping:
             return samples, None
-        train, held_out = train_test_split(
-            np.arange(len(samples.target)),
-            test_size=self.validation_fraction,
-            stratify=samples.target,
-            random_state=self._make_seed(),
-        )
+        train, held_out = self._hold_out(self.classes_[samples.target])
         return samples.take(train), samples.take(held_out).with_mean_weight_one()
+
+    def _hold_out(self, labels):
+        """Return the rows to train on and those held out, with all classes in both."""
+        try:
+            return train_test_split(
+                np.arange(len(labels)),
+                test_size=self.validation_fraction,
+                stratify=labels,
+                random_state=self._make_seed(),
+            )
+        except ValueError as error:
+            classes, counts = np.unique(labels, return_counts=True)
+            raise ValueError(
+                "`early_stopping` needs an image of each class to train on and one to "
+                f"hold out, but `validation_fraction`={self.validation_fraction!r} of "
+                f"{len(labels)} images was to hold those of {len(classes)} classes, "
+                f"of which {classes.tolist()[counts.argmin()]!r} has {counts.min()}. "
+                "Change `validation_fraction`, or pass `X_val` and `y_val`."
+            ) from error
 
     def _make_score(self, samples):
         """Return a function from outputs for validation samples to a score."""

@@ -146,10 +146,19 @@ def test_scores_that_do_not_exist_are_refused_before_training(few_digits):
         clf.fit(X, y)
 
 
-def test_too_few_of_a_class_to_hold_out(few_digits):
-    X, y = few_digits
-    with pytest.raises(ValueError, match="least populated class"):
-        ViTClassifier(early_stopping=True).fit(X[:12], y[:12])
+@pytest.mark.parametrize(
+    ("labels", "fraction", "message"),
+    [
+        (np.repeat([10, 20, 30], [60, 59, 1]), 0.1, "3 classes, of which 30 has 1."),
+        (np.repeat(["a", "b"], [80, 40]), 0.001, "2 classes, of which 'b' has 40."),
+        (np.repeat(["a", "b"], [80, 40]), 0.999, "2 classes, of which 'b' has 40."),
+    ],
+)
+def test_too_few_images_to_hold_out(few_digits, labels, fraction, message):
+    clf = ViTClassifier(early_stopping=True, validation_fraction=fraction)
+    expected = f"`validation_fraction`={fraction} of 120 images .* {message} .*`X_val`"
+    with pytest.raises(ValueError, match=expected):
+        clf.fit(few_digits[0], labels)
 
 
 # warm start and partial fit
