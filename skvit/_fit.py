@@ -159,6 +159,7 @@ def _dropping_epochs(recipe, run):
     return None if is_same else dropping_epochs(recipe.max_epochs)
 
 
+@torch.inference_mode(False)  # the caller may be in it, where nothing learns
 def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, report_to):
     """Train the draft's network and store all that it leads to.
 

@@ -314,6 +314,16 @@ def test_the_module_is_built_when_first_asked_for_and_kept(
     assert built == [clf.module_]
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_networks_learn_in_every_mode_of_the_caller(make_tiny, few_digits, mode):
+    X, y = few_digits
+    expected = make_tiny().fit(X, y).partial_fit(X, y).predict_proba(X)
+    with mode():
+        clf = make_tiny().fit(X, y).partial_fit(X, y)
+        found = clf.predict_proba(X)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_averaged_weights_are_the_ones_kept(make_tiny, few_digits):
     X, y = few_digits
     settings = {"max_epochs": 20, "batch_size": 12}

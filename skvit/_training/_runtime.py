@@ -76,7 +76,9 @@ class Runtime:
         key = device, parameter_dtype(precision)
         with self._lock:
             if self._module is None or self._key != key:
-                module: Any = build_module(config, *key)
-                load_weights(module, weights)
+                # The module outlives the mode that its first caller is in.
+                with torch.inference_mode(False):
+                    module: Any = build_module(config, *key)
+                    load_weights(module, weights)
                 self._module, self._key = module.eval(), key
             return self._module

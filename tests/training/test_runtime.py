@@ -126,6 +126,20 @@ def test_threads_share_one_module(make_module, builds):
     assert len(builds) == 1
 
 
+def test_a_module_built_for_inference_has_gradients_later(make_module):
+    module, runtime = make_module(), Runtime()
+    place = module.config, export_weights(module), CPU, "float64"
+    with torch.inference_mode():
+        runtime.module(*place)
+    images = torch.ones(2, 1, 8, 8, dtype=torch.float64)
+    for network in (module, runtime.module(*place)):
+        network(images).sum().backward()
+    for own, expected in zip(
+        runtime.module(*place).parameters(), module.parameters(), strict=True
+    ):
+        assert torch.equal(own.grad, expected.grad)
+
+
 @pytest.mark.gpu
 def test_a_module_moves_to_the_device_that_is_asked_for(device, make_module):
     module, runtime = make_module(), Runtime()
