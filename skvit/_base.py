@@ -23,7 +23,7 @@ from skvit._images import (
     select_images,
 )
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
-from skvit._samples import Samples, check_weight
+from skvit._samples import Samples, check_weight, to_array
 from skvit._summary import attributes_table, summarize
 from skvit._utils._sklearn import AttrsDict, Interval, StrOptions
 from skvit._utils._sklearn_callbacks import CallbackSupportMixin
@@ -193,7 +193,7 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         if not counts.all():
             images = select_images(images, counts)
             weight = None if weight is None else weight[counts]
-            y = _safe_indexing(y, counts)
+            y = _safe_indexing(to_array(y), counts)
         target = self._check_target(y, known)
         return Samples(images, target, weight)
 

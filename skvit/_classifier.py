@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_consistent_length
 
 from skvit._base import BaseViT
-from skvit._samples import Run, Samples, Validation, check_weight
+from skvit._samples import Run, Samples, Validation, check_weight, to_array
 from skvit._scoring import make_score, probabilities
 from skvit._utils._sklearn import StrOptions, fit_context
 from skvit._utils._sklearn_callbacks import EpochReporter, with_callbacks
@@ -38,6 +38,7 @@ def check_labels(y):
         If there are several labels per sample, a missing one, labels of several kinds,
         or continuous values.
     """
+    y = to_array(y)
     if getattr(y, "ndim", None) != 1:
         with np.errstate(invalid="ignore"):  # it casts labels before it checks them
             kind = type_of_target(y, input_name="y")

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from skvit._images import LazyImages, select_images
+from skvit._images._forms import is_tensor
+from skvit._images._numbers import tensor_to_array
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Validation:
             raise ValueError("`sample_weight_val` needs `X_val` and `y_val`.")
 
 
+def to_array(values):
+    """Return a tensor, on whatever device, as an array; leave all else as it is."""
+    return tensor_to_array(values) if is_tensor(values) else values
+
+
 def check_weight(sample_weight, n_samples):
     """Return sample weights as doubles, or None where there are none.
 
@@ -117,7 +124,7 @@ def check_weight(sample_weight, n_samples):
     if isinstance(sample_weight, Number):
         sample_weight = np.full(n_samples, sample_weight, dtype=np.float64)
     weight = check_array(
-        sample_weight,
+        to_array(sample_weight),
         dtype=np.float64,
         ensure_2d=False,
         ensure_non_negative=True,

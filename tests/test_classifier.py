@@ -351,6 +351,36 @@ def test_sample_weights_that_are_refused(few_digits, weight, message):
         ViTClassifier().fit(*few_digits, sample_weight=weight)
 
 
+# array API dispatch, which leaves labels and weights the tensors that they are
+
+
+def fit_in_each_way(make_tiny, X, y, weight):
+    """Return classifiers whose fits read labels and weights in each place."""
+    few = {"X_val": X[:30], "y_val": y[:30], "sample_weight_val": weight[:30]}
+    return [
+        make_tiny(class_weight="balanced").fit(X, y, sample_weight=weight),
+        make_tiny().fit(X, y, **few),
+        make_tiny(early_stopping=True, scoring="neg_log_loss").fit(X, y, weight + 1),
+        make_tiny().partial_fit(X, y, classes=y[:3], sample_weight=weight),
+    ]
+
+
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.7"),
+    reason="scikit-learn needs another library for it",
+)
+def test_tensors_under_array_api_dispatch(make_tiny, few_digits):
+    X, y = few_digits
+    arrays = X, y % 3, np.arange(120) % 4
+    expected = fit_in_each_way(make_tiny, *arrays)
+    tensors = [torch.tensor(part) for part in arrays]
+    with sklearn.config_context(array_api_dispatch=True):
+        found = fit_in_each_way(make_tiny, *tensors)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+            assert one.validation_scores_ == other.validation_scores_
+
+
 # bad input
 
 
