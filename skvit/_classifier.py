@@ -199,7 +199,7 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     validation_scores_ : list of float or None
         Validation score of each epoch; None without validation images.
     best_validation_score_ : float or None
-        Best of `validation_scores_`.
+        Best of `validation_scores_`; None where there is none.
     device_ : torch.device
         Device on which the estimator computes.
     module_ : torch.nn.Module

@@ -358,7 +358,6 @@ def _state(draft):
 
 def _remember(draft, module, device, trained, run):
     """Store the result of a run in the draft."""
-    history = _join_histories(draft.history_, trained.history)
     draft._weights = export_weights(module)
     draft._runtime = Runtime()
     draft._runtime.adopt(module, device)
@@ -367,12 +366,7 @@ def _remember(draft, module, device, trained, run):
     draft._progress = (
         trained.progress if run.partial else Progress(trained.progress.epochs)
     )
-    draft.history_ = history
-    draft.n_epochs_ = trained.progress.epochs
-    draft.loss_curve_ = history["train_loss"].tolist()
-    scores = history.get("valid_score")
-    draft.validation_scores_ = None if scores is None else scores.tolist()
-    draft.best_validation_score_ = trained.best_score
+    vars(draft).update(_attributes_of(_join_histories(draft.history_, trained.history)))
 
 
 def _join_histories(former, new):
@@ -380,6 +374,19 @@ def _join_histories(former, new):
     if former is None or former.empty:
         return new
     return former if new.empty else pd.concat([former, new], ignore_index=True)
+
+
+def _attributes_of(history):
+    """Return the attributes that tell of all epochs."""
+    scores = history.get("valid_score")
+    known = [] if scores is None else scores.dropna()
+    return {
+        "n_epochs_": len(history),
+        "history_": history,
+        "loss_curve_": history["train_loss"].tolist(),
+        "validation_scores_": None if scores is None else scores.tolist(),
+        "best_validation_score_": max(known, default=None),
+    }
 
 
 def make_net(estimator):

@@ -34,6 +34,25 @@ def test_validation_without_early_stopping_only_watches(make_tiny, few_digits, f
     assert clf.best_validation_score_ == max(clf.validation_scores_)
 
 
+def test_best_score_is_of_all_runs(make_tiny, few_digits):
+    X, y = few_digits
+    scores = iter([0.5, 0.8, 0.2, 0.1])
+    clf = make_tiny(warm_start=True, scoring=lambda *_: next(scores))
+    clf.fit(X, y, X_val=X, y_val=y)
+    assert clf.best_validation_score_ == 0.8
+    clf.fit(X, y, X_val=X, y_val=y)
+    assert clf.validation_scores_ == [0.5, 0.8, 0.2, 0.1]
+    assert clf.best_validation_score_ == 0.8
+    clf.partial_fit(X, y)
+    assert clf.best_validation_score_ == 0.8
+
+
+def test_scores_that_are_no_numbers_have_no_best(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(scoring=lambda *_: np.nan).fit(X, y, X_val=X, y_val=y)
+    assert clf.best_validation_score_ is None
+
+
 def test_validation_images_in_another_form(make_tiny, few_digits):
     X, y = few_digits
     clf = make_tiny().fit(
