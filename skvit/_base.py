@@ -25,7 +25,12 @@ from skvit._images import (
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
 from skvit._samples import Samples, check_weight, to_array
 from skvit._summary import attributes_table, summarize
-from skvit._utils._sklearn import AttrsDict, Interval, StrOptions
+from skvit._utils._sklearn import (
+    AttrsDict,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from skvit._utils._sklearn_callbacks import CallbackSupportMixin
 from skvit.exceptions import UnreadableImageWarning
 
@@ -39,6 +44,8 @@ _OPTIONS = {
     "recipe": Recipe,
     "image_options": ImageOptions,
 }
+_READ_OPTIONS = ("image_options", "recipe")  # by an estimator that is fitted
+_READ_PARAMETERS = ("channels", "image_shape", "precision", *_READ_OPTIONS)
 _TABLES = ("history_", "skipped_")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT64_MAX = 1e150  # the statistics square values and add them up
@@ -144,6 +151,14 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
             self.augment.check()
         return options
 
+    def _check_settings(self):
+        """Raise where a parameter that is still read has been set to a wrong value."""
+        read = {name: getattr(self, name) for name in _READ_PARAMETERS}
+        caller = type(self).__name__
+        validate_parameter_constraints(self._parameter_constraints, read, caller)
+        for name in _READ_OPTIONS:
+            self._option(name).check()
+
     def _check_input(self, X, *, reset, may_skip=False, name="X"):
         """Return images, or sequences of patches, in their own type.
 
@@ -151,6 +166,8 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         """
         if reset:
             self._options()
+        else:
+            self._check_settings()
         reading = self._option("image_options").reading(may_skip=may_skip)
         spec = None if reset else self.image_spec_
         if self.patch_size == "precomputed":

@@ -2,6 +2,7 @@ import copy
 import os
 import pickle
 import pickletools
+import re
 import threading
 import warnings
 
@@ -166,6 +167,33 @@ def test_options_may_be_searched_once_passed(make_tiny, few_digits):
     assert not np.array_equal(clf.predict_proba(few_digits[0]), before)
     with pytest.raises(ValueError, match="Invalid parameter 'qk'"):
         clf.set_params(architecture__qk=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": Recipe(test_views=3)},
+        {"recipe": Recipe(test_views=0)},
+        {"recipe": "fast"},
+        {"image_options": ImageOptions(on_error="ignore")},
+        {"image_shape": 8},
+        {"channels": "middle"},
+        {"precision": "half"},
+    ],
+)
+def test_what_predictions_read_is_checked_as_in_fit(make_tiny, few_digits, change):
+    X, y = few_digits
+    clf = make_tiny().fit(X, y)
+    expected = clf.predict_proba(X)
+    (name,) = change
+    before = getattr(clf, name)
+    clf.set_params(**change)
+    with pytest.raises(ValueError, match=r"parameter of \w+ must be") as at_fit:
+        clf.fit(X, y)
+    with pytest.raises(ValueError, match=re.escape(str(at_fit.value))):
+        clf.predict_proba(X)
+    clf.set_params(**{name: before})
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
 
 
 def test_option_objects_check_themselves():

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    validate_parameter_constraints,
 )
 from sklearn.utils._set_output import _get_output_config as get_output_config
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
@@ -28,4 +29,5 @@ __all__ = [
     "fit_context",
     "get_output_config",
     "validate_data",
+    "validate_parameter_constraints",
 ]
