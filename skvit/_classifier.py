@@ -140,7 +140,8 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     tol : float, default=1e-4
         Smallest gain of the score that counts as an improvement.
     scoring : str, callable or None, default=None
-        Validation score, as a scikit-learn scorer or its name. None is accuracy.
+        Validation score, as a scikit-learn scorer or its name. None is accuracy. A
+        function gets an estimator that predicts X as the function got it, no other X.
     warm_start : bool, default=False
         Whether `fit` begins with the weights, and keeps the normalisation, of the
         previous fit.
@@ -572,4 +573,6 @@ class ViTClassifier(ClassifierMixin, BaseViT):
     def _make_score(self, samples):
         """Return a function from outputs for validation samples to a score."""
         labels = self.classes_[samples.target]
-        return make_score(self.scoring, self.classes_, labels, samples.weight)
+        names = ("classes_", "n_features_in_", "feature_names_in_")
+        known = {name: vars(self)[name] for name in names if name in vars(self)}
+        return make_score(self.scoring, known, samples.images, labels, samples.weight)

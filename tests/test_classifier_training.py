@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, make_scorer
 
@@ -98,6 +99,29 @@ def test_scoring(make_tiny, few_digits, scoring):
     clf = make_tiny(scoring=scoring).fit(X, y, X_val=X, y_val=y)
     loss = log_loss(y, clf.predict_proba(X))
     assert abs(clf.validation_scores_[-1]) == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_scoring_function_sees_images_and_what_is_known(
+    make_tiny, few_digits, early_stopping
+):
+    X, y = few_digits
+    frame = pd.DataFrame(X.reshape(-1, 64)).add_prefix("pixel")
+
+    def share_of_dark_images(estimator, X, y):
+        assert estimator.classes_.tolist() == [0, 1]
+        assert estimator.n_features_in_ == X[0].size == 64
+        assert estimator.feature_names_in_[-1] == "pixel63"
+        assert len(estimator.predict(X)) == len(X) == len(y)
+        return np.mean([image.mean() < 4.9 for image in X])
+
+    clf = make_tiny(scoring=share_of_dark_images, early_stopping=early_stopping)
+    given = {} if early_stopping else {"X_val": frame, "y_val": y % 2}
+    clf.fit(frame, y % 2, **given)
+    expected = (X.mean(axis=(1, 2)) < 4.9).mean()
+    assert clf.validation_scores_[0] == pytest.approx(expected, abs=0.3)
+    if not early_stopping:
+        assert clf.validation_scores_ == [expected] * 2
 
 
 def test_validation_weights(make_tiny, few_digits):
