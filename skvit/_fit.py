@@ -33,6 +33,7 @@ from skvit._training import (
     ViTNet,
     build_module,
     export_weights,
+    history_frame,
     parameter_dtype,
     predict_logits,
     resolve_device,
@@ -340,14 +341,10 @@ def _examine(trained, plan, samples, few, logits):
 
 def _state_so_far(draft, net):
     """Return the attributes of an estimator whose fit had stopped just now."""
+    history = history_frame(net.history.to_list(), net.first_epoch)
+    progress = Progress(net.first_epoch + len(history))
     with net.average.applied():
-        weights = export_weights(net.module_)
-    return _state(draft) | {
-        "_weights": weights,
-        "_runtime": Runtime(),
-        "_public_runtime": Runtime(),
-        "_config": draft._config,
-    }
+        return _state(draft) | _result(draft, net.module_, history, progress)
 
 
 def _state(draft):
@@ -358,15 +355,10 @@ def _state(draft):
 
 def _remember(draft, module, device, trained, run):
     """Store the result of a run in the draft."""
-    draft._weights = export_weights(module)
-    draft._runtime = Runtime()
-    draft._runtime.adopt(module, device)
-    draft._public_runtime = Runtime()
     # Only partial_fit goes on with the optimizer; its state is twice the weights.
-    draft._progress = (
-        trained.progress if run.partial else Progress(trained.progress.epochs)
-    )
-    vars(draft).update(_attributes_of(_join_histories(draft.history_, trained.history)))
+    progress = trained.progress if run.partial else Progress(trained.progress.epochs)
+    vars(draft).update(_result(draft, module, trained.history, progress))
+    draft._runtime.adopt(module, device)
 
 
 def _join_histories(former, new):
@@ -376,11 +368,16 @@ def _join_histories(former, new):
     return former if new.empty else pd.concat([former, new], ignore_index=True)
 
 
-def _attributes_of(history):
-    """Return the attributes that tell of all epochs."""
+def _result(draft, module, new_history, progress):
+    """Return the attributes that a run leads to, after those that came before it."""
+    history = _join_histories(draft.history_, new_history)
     scores = history.get("valid_score")
     known = [] if scores is None else scores.dropna()
     return {
+        "_weights": export_weights(module),
+        "_runtime": Runtime(),
+        "_public_runtime": Runtime(),
+        "_progress": progress,
         "n_epochs_": len(history),
         "history_": history,
         "loss_curve_": history["train_loss"].tolist(),

@@ -501,6 +501,30 @@ def test_watching_changes_nothing(make_tiny, three_digits):
     assert vars(watched).keys() - vars(alone).keys() == {"_skl_callbacks"}
 
 
+class Diarist(Watcher):
+    """A callback that keeps what each epoch's estimator tells of itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.pages = []
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        told = fitted_estimator
+        self.pages.append((told.n_epochs_, told.loss_curve_, told.validation_scores_))
+        assert len(told.history_) == len(told.net_.history) == told.n_epochs_
+        assert f"epochs           {told.n_epochs_}\n" in told.summary()
+
+
+@pytest.mark.usefixtures("callback")
+def test_a_callback_gets_the_estimator_of_that_moment(make_tiny, three_digits):
+    X, y = three_digits
+    diarist = Diarist()
+    clf = make_tiny(warm_start=True).set_callbacks(diarist)
+    clf.fit(X, y, X_val=X, y_val=y).fit(X, y, X_val=X, y_val=y)
+    losses, scores = clf.loss_curve_, clf.validation_scores_
+    assert diarist.pages == [(n, losses[:n], scores[:n]) for n in (1, 2, 2, 3, 4, 4)]
+
+
 @pytest.mark.usefixtures("callback")
 def test_callbacks_are_torn_down_after_a_failed_fit(make_tiny, three_digits):
     watcher = Watcher()

@@ -208,9 +208,3 @@ def test_other_kinds_of_input(digits):
     sequence = ViTClassifier("precomputed", **params).fit(patches, y[:40])
     assert "16 patches of 4 values" in sequence.summary()
     assert "16 of 4 values" in sequence.summary()
-
-
-def test_looking_on_while_training_goes_on(clf):
-    draft = pickle.loads(pickle.dumps(clf))
-    draft.history_ = None
-    assert "epochs" not in draft.summary().partition("resolved")[0]

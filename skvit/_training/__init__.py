@@ -13,7 +13,7 @@ from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan, stream_seed
 from skvit._training._predict import batch_size_for, over_batches, predict_logits
 from skvit._training._runtime import Runtime, build_module, export_weights
-from skvit._training._train import Progress, Trained, train
+from skvit._training._train import Progress, Trained, history_frame, train
 
 __all__ = [
     "Augmentation",
@@ -31,6 +31,7 @@ __all__ = [
     "batch_size_for",
     "build_module",
     "export_weights",
+    "history_frame",
     "over_batches",
     "parameter_dtype",
     "predict_logits",
