@@ -15,6 +15,7 @@ from skvit._doctor import (
     check_training,
     value_scale,
 )
+from skvit._options import OptionGroup
 from skvit._recipe import (
     averaging_start,
     dropping_epochs,
@@ -181,19 +182,18 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     report_to : EpochReporter or None
         Hears of every epoch.
     """
-    options = draft._options()
+    params = _parameters(draft)
     device = resolve_device(draft.device)
     if not run.go_on:
-        _begin(draft, samples, options)
+        _begin(draft, samples)
     if not run.partial or not run.go_on:
-        params = SimpleNamespace(**(vars(draft) | options))
         draft.recipe_ = resolve_recipe(
             params, draft.image_spec_, len(samples.images), device.type != "cpu"
         )
     if run.partial:
-        draft.recipe_ = recipe_of_a_pass(draft.recipe_, options["architecture"])
+        draft.recipe_ = recipe_of_a_pass(draft.recipe_, params.architecture)
     config = network_config(
-        draft.recipe_, options["architecture"], draft.image_spec_, n_outputs
+        draft.recipe_, params.architecture, draft.image_spec_, n_outputs
     )
     if draft.image_spec_.kind == "image" and draft.patch_size != "auto":
         check_tokens(config.patch_size, config.num_patches, len(samples.images))
@@ -203,7 +203,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         _whiten(module, draft, samples, device, precision)
     plan = training_plan(
         draft.recipe_,
-        options["recipe"],
+        params.recipe,
         run,
         len(samples.images),
         n_outputs,
@@ -229,7 +229,21 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         report_to.end(lambda: _state(draft))
 
 
-def _begin(draft, samples, options):
+def _parameters(draft):
+    """Return a draft's parameters, checked, in numbers of Python alone."""
+    given = vars(draft) | draft._options()
+    return SimpleNamespace(**{name: _to_python(value) for name, value in given.items()})
+
+
+def _to_python(value):
+    """Return a number of NumPy, which may overflow, as Python's; also in options."""
+    if isinstance(value, OptionGroup):
+        options = value.get_params(deep=False)
+        return type(value)(**{k: _to_python(option) for k, option in options.items()})
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _begin(draft, samples):
     """Give a draft what the first of a chain of fits decides for all."""
     draft.channel_mean_, draft.channel_std_ = draft._statistics(samples)
     draft._value_scale = value_scale(samples.images)

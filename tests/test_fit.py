@@ -157,6 +157,25 @@ def test_patches_are_left_out_before_the_last_quarter_of_a_fit(
     assert plan.dropping_epochs == epochs
 
 
+def test_small_integers_do_not_overflow(make_tiny, few_digits):
+    def make(number):
+        return make_tiny(
+            num_heads=number(2),
+            embed_dim=number(16),
+            depth=number(1),
+            max_epochs=number(2),
+            batch_size=number(40),
+            architecture=Architecture(num_register_tokens=number(120)),
+            augment=Augment(operations=number(1)),
+        )
+
+    X, y = (part[:80] for part in few_digits)
+    plain, clf = make(int).fit(X, y), make(np.int8).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), plain.predict_proba(X))
+    assert repr(clf.recipe_) == repr(plain.recipe_)
+    assert clf.summary().split("time")[0] == plain.summary().split("time")[0]
+
+
 # precomputed patches
 
 
