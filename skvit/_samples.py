@@ -48,7 +48,8 @@ class Samples:
             return self
         if np.ptp(self.weight) == 0:
             return replace(self, weight=None)
-        return replace(self, weight=self.weight / self.weight.mean())
+        weight = self.weight / self.weight.max()  # whose sum cannot overflow
+        return replace(self, weight=weight / weight.mean())
 
 
 @dataclass(frozen=True)

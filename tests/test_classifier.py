@@ -289,6 +289,18 @@ def test_scale_of_equal_weights_does_not_matter(make_tiny, few_digits, fitted, s
     np.testing.assert_allclose(clf.predict_proba(X), fitted[1], rtol=1e-4)
 
 
+def test_weights_as_large_as_numbers_can_be(make_tiny, few_digits):
+    X, y = few_digits
+    weight = np.linspace(1, 2, len(y))
+    expected, found = (
+        make_tiny(precision="float64").fit(X, y, sample_weight=scale * weight)
+        for scale in (1.0, 8e307)
+    )
+    np.testing.assert_allclose(
+        found.predict_proba(X), expected.predict_proba(X), rtol=1e-9
+    )
+
+
 def test_class_weight_is_a_sample_weight(make_tiny, few_digits):
     X, y = few_digits
     y = LETTERS[np.minimum(y, 2)]

@@ -37,6 +37,12 @@ def test_weights_have_a_mean_of_one_and_equal_ones_are_none():
     assert samples().with_mean_weight_one().weight is None
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e307])
+def test_weights_of_any_size_have_a_mean_of_one(scale):
+    scaled = samples(scale * np.array([1, 2, 3, 4, 10])).with_mean_weight_one()
+    np.testing.assert_allclose(scaled.weight, np.array([1, 2, 3, 4, 10]) / 4)
+
+
 def test_a_run_is_a_fresh_fit_unless_said_otherwise():
     assert Run() == Run(go_on=False, partial=False)
 
