@@ -43,6 +43,7 @@ from skvit._training import (
 )
 from skvit.nn import ViTConfig, whiten_stem
 
+_SIZES = ("embed_dim", "depth", "num_heads")  # chosen by the number of images too
 _PARTIAL_WARMUP = 20  # updates, at most an epoch of the first call
 _PROBES = 64  # images on which a trained network is tried
 _WHITENED = 1_000  # images whose pixels the stem is whitened for
@@ -182,7 +183,7 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
     report_to : EpochReporter or None
         Hears of every epoch.
     """
-    params = _parameters(draft)
+    params = _parameters(draft, run)
     device = resolve_device(draft.device)
     if not run.go_on:
         _begin(draft, samples)
@@ -229,10 +230,17 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         report_to.end(lambda: _state(draft))
 
 
-def _parameters(draft):
-    """Return a draft's parameters, checked, in numbers of Python alone."""
+def _parameters(draft, run):
+    """Return a draft's parameters, checked, in numbers of Python alone.
+
+    A network that goes on keeps its size, whatever number of images it sees next.
+    """
     given = vars(draft) | draft._options()
-    return SimpleNamespace(**{name: _to_python(value) for name, value in given.items()})
+    params = {name: _to_python(value) for name, value in given.items()}
+    if run.go_on:
+        kept = {name: getattr(draft.recipe_, name) for name in _SIZES}
+        params |= {name: size for name, size in kept.items() if params[name] == "auto"}
+    return SimpleNamespace(**params)
 
 
 def _to_python(value):

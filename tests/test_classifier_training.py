@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.metrics import log_loss, make_scorer
 
 from skvit import Architecture, Recipe, ViTClassifier
@@ -250,6 +251,22 @@ def test_warm_start_with_other_networks_is_refused(
     clf = make_tiny(warm_start=True).fit(*few_digits)
     with pytest.raises(ValueError, match=message):
         change(clf, *few_digits)
+
+
+@pytest.mark.parametrize("sizes", [(60, 120), (120, 60)])
+def test_warm_start_keeps_the_size_of_the_network(few_digits, monkeypatch, sizes):
+    monkeypatch.setattr("skvit._recipe._WIDTH", ((0, 16),))
+    monkeypatch.setattr("skvit._recipe._WIDTH_FACTOR", ((0, 1), (100, 2)))
+    monkeypatch.setattr("skvit._recipe._EXTRA_DEPTH", ((0, 0), (100, 1)))
+    X, y = few_digits
+    first, second = ((X[:size], y[:size] % 2) for size in sizes)
+    clf = ViTClassifier(max_epochs=1, warm_start=True, random_state=0).fit(*first)
+    names = ("embed_dim", "depth", "num_heads", "learning_rate")
+    chosen = [getattr(clf.recipe_, name) for name in names]
+    clf.fit(*second)
+    assert [getattr(clf.recipe_, name) for name in names] == chosen
+    fresh = clone(clf).fit(*second).recipe_
+    assert (fresh.embed_dim, fresh.depth) != tuple(chosen[:2])
 
 
 def test_warm_start_may_see_more_or_fewer_patches(make_tiny, few_digits):
