@@ -211,6 +211,8 @@ def fit_network(draft, samples, n_outputs, *, run, valid=None, score=None, repor
         precision,
         draft.compile,
     )
+    if run.partial:
+        plan = _keep_warmup(draft, plan)
     monitor = _make_monitor(draft, score, report_to, plan.max_epochs)
     trained = train(
         module,
@@ -296,6 +298,13 @@ def _check_goes_on(new, old):
                 f"built with: `{name}` is {value!r}, but was {before!r}. Restore them, "
                 "or fit a clone."
             )
+
+
+def _keep_warmup(draft, plan):
+    """Return the plan with the warm-up of the first of a chain of partial fits."""
+    if draft._progress.updates == 0:
+        draft._warmup = plan.warmup
+    return replace(plan, warmup=draft._warmup)
 
 
 def _make_monitor(draft, score, report_to, max_epochs):

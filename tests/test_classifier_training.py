@@ -311,6 +311,20 @@ def test_partial_fit_is_one_pass_at_a_constant_rate(make_tiny, few_digits):
     assert clf.recipe_ == recipe
 
 
+def test_partial_fit_warms_up_once_whatever_the_size_of_later_parts(
+    make_tiny, few_digits
+):
+    X, y = few_digits
+    clf = make_tiny(max_epochs=40, batch_size=10, learning_rate=0.01)
+    sizes = np.array([20, 10, 120, 10, 60])
+    for size in sizes:
+        clf.partial_fit(X[:size], y[:size], classes=range(10))
+        clf = pickle.loads(pickle.dumps(clf))
+    warmup = 0.05 * 40 * 20 / 10  # of the updates of 40 epochs of the first part
+    expected = 0.01 * np.minimum(sizes.cumsum() / 10 / warmup, 1)
+    np.testing.assert_allclose(clf.history_["learning_rate"], expected)
+
+
 def test_partial_fit_learns_from_a_stream(make_tiny, digits):
     X, y = digits
     clf = make_tiny(learning_rate=5e-3, batch_size=32)
