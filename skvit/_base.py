@@ -187,7 +187,17 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
         if reset:
             self.image_spec_ = spec
             self.image_shape_ = spec.shape
+        self._check_views()
         return images
+
+    def _check_views(self):
+        """Raise where predictions would shift what is no image."""
+        n_views, spec = self._option("recipe").test_views, self.image_spec_
+        if n_views > 1 and spec.kind != "image":
+            raise ValueError(
+                f"`test_views`={n_views!r} shifts images, but X is a {spec.kind} of "
+                f"{spec.height} x {spec.width} values. Use test_views=1."
+            )
 
     def _check_samples(self, X, y, sample_weight, *, reset, known):
         """Return checked samples; `known` says that their classes are fixed."""

@@ -225,7 +225,8 @@ class Recipe(OptionGroup):
         updates or more, and None elsewhere.
     test_views : {1, 5, 9}, default=1
         Number of slightly shifted views of each image over which predictions are
-        averaged; 1 looks at the image as it is.
+        averaged; 1 looks at the image as it is, and is all that tables and precomputed
+        patches allow.
 
     See Also
     --------

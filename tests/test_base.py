@@ -559,6 +559,21 @@ def test_sequences_of_patches(make_tiny, few_digits):
         clf.predict(patches[..., :12])
 
 
+@pytest.mark.parametrize("kind", ["table", "sequence"])
+def test_only_images_have_shifted_views(make_tiny, few_digits, kind):
+    X, y = few_digits
+    patch_size = "auto" if kind == "table" else "precomputed"
+    shape = (-1, 30) if kind == "table" else (-1, 6, 5)
+    X = X.reshape(len(X), -1)[:, :30].reshape(shape)
+    message = f"`test_views`=5 shifts images, but X is a {kind} of .* Use test_views=1"
+    clf = make_tiny(patch_size=patch_size, recipe=Recipe(test_views=5))
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, y)
+    clf.set_params(recipe__test_views=1).fit(X, y).predict(X)
+    with pytest.raises(ValueError, match=message):
+        clf.set_params(recipe__test_views=5).predict(X)
+
+
 def test_values_beyond_single_precision_are_refused_at_predict(make_tiny, few_digits):
     X, y = few_digits
     clf = make_tiny().fit(X, y)
