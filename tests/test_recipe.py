@@ -8,7 +8,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from skvit import Architecture, Augment, Recipe
-from skvit._fit import network_config
 from skvit._images import ImageSpec
 from skvit._recipe import (
     averaging_start,
@@ -17,6 +16,7 @@ from skvit._recipe import (
     resolve_recipe,
     step_value,
 )
+from skvit._settings import network_config
 from skvit.nn import VisionTransformer
 
 GRAY = ImageSpec(8, 8, 1)
@@ -305,7 +305,7 @@ def test_recipe_shows_itself():
 
 @pytest.mark.parametrize("kind", ["image", "table", "sequence"])
 def test_auto_makes_a_network_for_any_size(kind):
-    from skvit._fit import network_config
+    from skvit._settings import network_config
 
     rng = np.random.default_rng(0)
     for _ in range(100):
