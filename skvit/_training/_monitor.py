@@ -57,8 +57,8 @@ class Monitor(Callback):
     begin_epoch: Callable[[], None] | None = None
     end_epoch: Callable[[ViTNet], bool] | None = None
     show_progress: bool = False
-    best_score: float = -math.inf
     best_weights: list[torch.Tensor] = field(default_factory=list)
+    _best_score: float = -math.inf
     _n_without_gain: int = 0
 
     def on_train_begin(self, net: ViTNet, *_: Any, **__: Any) -> None:
@@ -108,12 +108,11 @@ class Monitor(Callback):
         net.history.record("valid_score", score)
         stopping = self.early_stopping
         if stopping is None:
-            self.best_score = max(self.best_score, score)
             return False
-        gained = score > self.best_score + stopping.tol
+        gained = score > self._best_score + stopping.tol
         self._n_without_gain = 0 if gained else self._n_without_gain + 1
-        if score > self.best_score:
-            self.best_score = score
+        if score > self._best_score:
+            self._best_score = score
             with net.average.applied():
                 self.best_weights = [
                     tensor.detach().clone()

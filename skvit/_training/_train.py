@@ -46,13 +46,10 @@ class Trained:
         Where training ended.
     history : DataFrame
         One row per epoch.
-    best_score : float or None
-        Best validation score; None without validation data or a whole epoch.
     """
 
     progress: Progress
     history: pd.DataFrame
-    best_score: float | None
 
 
 def train(
@@ -121,7 +118,6 @@ def train(
             optimizers=to_numpy(tuple(net.optimizers.states())),
         ),
         history=history_frame(rows, start.epochs),
-        best_score=monitor.best_score if rows and monitor.score else None,
     )
 
 
