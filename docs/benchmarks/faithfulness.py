@@ -12,7 +12,7 @@ from statistics import mean, stdev
 
 import numpy as np
 from _cifar10 import HELP, NAMES, load_cifar10, split
-from _common import describe_machine, rst_table, update_page
+from _common import describe_commit, describe_machine, rst_table, update_page
 from inspection import cost_table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -139,9 +139,14 @@ def photographs(path, n_train, n_test):
     return (X, y), (X_test, y_test)
 
 
+def describe_run():
+    """Where the numbers were measured."""
+    return f"Measured on {describe_machine()}, commit {describe_commit()}."
+
+
 def sections(asked):
     """Yield the name of each section of the page, and its text."""
-    yield "cost", f"Measured on {describe_machine()}.\n\n{cost_table()}"
+    yield "cost", f"{describe_run()}\n\n{cost_table()}"
     parts = [("digits", digits(), asked.seeds, {})]
     if asked.data:
         data = photographs(asked.data, asked.train, asked.test)
@@ -151,7 +156,7 @@ def sections(asked):
         text = (
             f"{len(train[0])} training images, {params.get('max_epochs', 'default')} "
             f"epochs, {seeds} seeds; accuracy on {len(test[0])} test images, maps of "
-            f"the first {asked.images}. Measured on {describe_machine()}."
+            f"the first {asked.images}. {describe_run()}"
         )
         measured = learn(train, test, seeds, asked.images, params)
         yield name, "\n\n".join([text, *tables(*measured)])

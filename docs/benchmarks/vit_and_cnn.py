@@ -11,7 +11,7 @@ from statistics import mean
 
 import torch
 from _cifar10 import HELP, NAMES, load_cifar10, split
-from _common import describe_machine, rst_table, update_page
+from _common import describe_commit, describe_machine, rst_table, update_page
 from _cost import SIDES, cost_rows, count_flops, measure_costs
 from _learning import ESTIMATOR, NETWORKS, learn_all, training_dtype
 from _reach import grid_rows, reach_rows, shuffle_rows
@@ -105,7 +105,7 @@ def machine_text(seeds):
     """Where and how often the numbers were measured."""
     precision = str(training_dtype()).removeprefix("torch.")
     return (
-        f"Measured on {describe_machine()}.\n"
+        f"Measured on {describe_machine()}, commit {describe_commit()}.\n"
         f"Training in {precision}; number of seeds that accuracies are averaged over: "
         f"{seeds}."
     )
