@@ -35,14 +35,19 @@ _HOMES = {
 }
 
 
+_SUBMODULES = "exceptions", "inspection", "nn"
+
+
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for.
+    """Import a public name, or a submodule, when it is first asked for.
 
     Raises
     ------
     AttributeError
         If the package has no such public name.
     """
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -52,4 +57,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
-    return sorted(globals() | _HOMES)
+    return sorted({*globals(), *_HOMES, *_SUBMODULES})

@@ -1,6 +1,5 @@
 """The one way from arrays to a fitted network and back, whatever the target."""
 
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +31,7 @@ from skvit._utils._sklearn import (
     validate_parameter_constraints,
 )
 from skvit._utils._sklearn_callbacks import CallbackSupportMixin
+from skvit._utils._warn import warn
 from skvit.exceptions import UnreadableImageWarning
 
 _AUTO = StrOptions({"auto"})
@@ -239,10 +239,9 @@ class BaseViT(CallbackSupportMixin, BaseEstimator, ABC):
             )
             if not readable.any():
                 raise ValueError(message)
-            warnings.warn(
+            warn(
                 f"{message} They are left out, and listed in `skipped_`.",
                 UnreadableImageWarning,
-                stacklevel=2,
             )
         return readable
 

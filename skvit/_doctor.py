@@ -1,10 +1,9 @@
 """Say what is wrong with a training or a prediction that looks sound but is not."""
 
-import warnings
-
 import numpy as np
 
 from skvit._images import LazyImages
+from skvit._utils._warn import warn
 from skvit.exceptions import TrainingWarning
 
 _MIN_UPDATES = 100  # before that, a loss at chance is nothing unusual
@@ -180,5 +179,5 @@ def check_scale(images, fitted):
 
 
 def _warn(message):
-    """Warn from the line that called the estimator, as nearly as can be."""
-    warnings.warn(message, TrainingWarning, stacklevel=4)
+    """Warn of a training or a prediction."""
+    warn(message, TrainingWarning)

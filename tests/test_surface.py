@@ -47,6 +47,13 @@ def test_all_is_sorted_and_importable(module):
     assert all(hasattr(module, name) for name in module.__all__)
 
 
+def test_submodules_are_attributes():
+    program = "import skvit; print(skvit.nn.ViTConfig, skvit.inspection, dir(skvit))"
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert "ViTConfig" in printed
+    assert {"exceptions", "inspection", "nn"} <= set(re.findall(r"\w+", printed))
+
+
 def estimators(base=BaseEstimator):
     """Final estimators of the package, found without its own list."""
     own = [cls for cls in base.__subclasses__() if cls.__module__.startswith("skvit")]

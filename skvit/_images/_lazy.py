@@ -75,7 +75,15 @@ class LazyImages:
         return images
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Read all images."""
+        """Read all images.
+
+        Raises
+        ------
+        ValueError
+            If they are not to be copied into memory.
+        """
+        if copy is False:
+            raise ValueError("Images that are read cannot be an array without a copy.")
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def expect(self, index: Any) -> None:

@@ -10,10 +10,10 @@ from skvit._training._device import (
 )
 from skvit._training._monitor import EarlyStopping, Monitor
 from skvit._training._net import ViTNet
-from skvit._training._plan import Streams, TrainingPlan, stream_seed
+from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._predict import batch_size_for, over_batches, predict_logits
 from skvit._training._runtime import Runtime, build_module, export_weights
-from skvit._training._train import Progress, Trained, history_frame, train
+from skvit._training._train import Progress, history_frame, train
 
 __all__ = [
     "Augmentation",
@@ -24,7 +24,6 @@ __all__ = [
     "Progress",
     "Runtime",
     "Streams",
-    "Trained",
     "TrainingPlan",
     "ViTNet",
     "autocast",
@@ -37,6 +36,5 @@ __all__ = [
     "predict_logits",
     "resolve_device",
     "resolve_precision",
-    "stream_seed",
     "train",
 ]

@@ -109,7 +109,7 @@ class Monitor(Callback):
         stopping = self.early_stopping
         if stopping is None:
             return False
-        gained = score > self._best_score + stopping.tol
+        gained = score >= self._best_score + stopping.tol
         self._n_without_gain = 0 if gained else self._n_without_gain + 1
         if score > self._best_score:
             self._best_score = score

@@ -1,6 +1,5 @@
 """Run one training: a module, a plan and data in; weights and history out."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from skvit._training._monitor import Monitor, TrainingEndError
 from skvit._training._net import ViTNet
 from skvit._training._plan import Streams, TrainingPlan
 from skvit._training._threads import team_of_cores
+from skvit._utils._warn import warn
 from skvit.nn import VisionTransformer, set_generator
 
 
@@ -129,7 +129,7 @@ def _run_epochs(net: ViTNet, data: ImageData) -> None:
     except TrainingEndError:
         pass
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
+        warn("Training interrupted by user.", UserWarning)
     finally:
         net.notify("on_train_end", X=data, y=None)
         net.end_updates()

@@ -3,6 +3,8 @@
 from importlib import import_module
 from types import ModuleType
 
+_DISTRIBUTIONS = {"PIL": "Pillow"}  # where the name of the package is another
+
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import a module that is optional.
@@ -25,11 +27,16 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     ------
     ImportError
         If it is not installed.
+    ModuleNotFoundError
+        If it is installed, but something that it needs is not.
     """
+    package = module.partition(".")[0]
     try:
         return import_module(module)
-    except ImportError as error:
-        library = module.partition(".")[0]
+    except ModuleNotFoundError as error:
+        if (error.name or package).partition(".")[0] != package:
+            raise
+        library = _DISTRIBUTIONS.get(package, package)
         raise ImportError(
             f"{purpose} needs {library}, which is not installed: "
             f"pip install 'skvit[{extra}]'."

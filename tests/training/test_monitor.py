@@ -49,13 +49,24 @@ def epochs_of_mlp(scores, patience, tol):
     return len(scores)
 
 
+RISING = [0.25, 0.5, 0.75, 1.0, 1.25]
+LEVEL = [0.5, 0.75, 0.75, 0.75, 0.75, 0.5]
+
+
+@pytest.mark.parametrize("scores", [SCORES, RISING, LEVEL])
 @pytest.mark.parametrize("patience", [1, 2, 3, 20])
-@pytest.mark.parametrize("tol", [1e-4, 0.015, 0.2])
-def test_training_stops_when_scikit_learns_would(watch, patience, tol):
-    trained, _, seen = watch(SCORES, EarlyStopping(patience, tol))
-    expected = epochs_of_mlp(SCORES, patience, tol)
+@pytest.mark.parametrize("tol", [0.0, 1e-4, 0.015, 0.2, 0.25])
+def test_training_stops_when_scikit_learns_would(watch, scores, patience, tol):
+    trained, _, seen = watch(scores, EarlyStopping(patience, tol))
+    expected = epochs_of_mlp(scores, patience, tol)
     assert len(seen) == len(trained.history) == trained.progress.epochs == expected
-    assert trained.history["valid_score"].tolist() == SCORES[:expected]
+    assert trained.history["valid_score"].tolist() == scores[:expected]
+
+
+def test_the_first_of_equal_scores_is_the_best(watch):
+    _, module, seen = watch(LEVEL, EarlyStopping(9, 0.0))
+    for name, value in export_weights(module).items():
+        np.testing.assert_array_equal(value, seen[1][name])
 
 
 @pytest.mark.parametrize("averaging", [None, 0.5])
