@@ -55,6 +55,11 @@ def test_swiglu_has_about_the_parameters_of_gelu(width, ratio):
     assert 3 * gated.mlp_width == pytest.approx(2 * plain.mlp_width, abs=24)
 
 
+def test_width_of_swiglu_is_rounded_up():
+    config = replace(SMALL, embed_dim=64, mlp_ratio=3.5, activation="swiglu")
+    assert config.mlp_width == 152  # two thirds of 224 are 149.3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

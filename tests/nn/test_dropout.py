@@ -8,6 +8,7 @@ from skvit.nn._dropout import (
     DropPath,
     KeepPatches,
     PatchDropout,
+    RandomModule,
     make_drop_path,
     make_dropout,
 )
@@ -97,6 +98,30 @@ def test_a_rate_of_zero_builds_nothing():
     assert isinstance(make_dropout(0.0), nn.Identity)
     assert isinstance(make_drop_path(0.0), nn.Identity)
     assert repr(make_dropout(0.1)) == "Dropout(rate=0.1)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_draws"),
+    [
+        ({"drop_rate": 0.5}, 1 + 2 * 3),  # embeddings; attention's output, both layers
+        ({"attn_drop_rate": 0.5}, 2),
+        ({"drop_path_rate": 0.5}, 2),  # of the last block alone
+        ({"patch_drop_rate": 0.5}, 1),
+    ],
+)
+def test_every_place_that_drops_draws_once_in_a_pass(monkeypatch, changes, n_draws):
+    config = ViTConfig((8, 8), (2, 2), 1, 2, 8, 2, 2, **changes)
+    network = seeded(VisionTransformer(config, torch.Generator().manual_seed(0)))
+    drawn, draw = [], RandomModule.draw
+
+    def watched(module, *shape, **settings):
+        drawn.append(module)
+        return draw(module, *shape, **settings)
+
+    monkeypatch.setattr(RandomModule, "draw", watched)
+    network(torch.zeros(2, 1, 8, 8))
+    assert len(drawn) == n_draws
+    assert set(drawn) == {m for m in network.modules() if isinstance(m, RandomModule)}
 
 
 @pytest.mark.parametrize(

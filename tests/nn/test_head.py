@@ -105,4 +105,6 @@ def test_head_computes_in_its_own_precision_under_autocast():
     assert record["block00/q"].dtype == torch.bfloat16
     assert logits.dtype == torch.float32
     assert torch.equal(logits, network.head(record["pooled"].float()))
-    torch.testing.assert_close(logits, network(images), rtol=0.1, atol=0.02)
+    exact = network(images)
+    largest = exact.abs().max().item()
+    torch.testing.assert_close(logits, exact, rtol=0, atol=0.05 * largest)

@@ -53,6 +53,21 @@ def test_jax_scheme():
     assert not weights["head.output.weight"].any()
 
 
+def test_jax_scheme_is_xaviers_for_every_matrix():
+    network = network_of("jax", pool="map", head_hidden=50)
+    layers = {n: m for n, m in network.named_modules() if isinstance(m, nn.Linear)}
+    del layers["head.output"]  # which starts at zero
+    for name, layer in layers.items():
+        outputs, inputs = layer.weight.shape
+        outputs //= {"qkv": 3, "kv": 2}.get(name.split(".")[-1], 1)
+        bound = (6 / (inputs + outputs)) ** 0.5
+        assert 0.98 * bound < layer.weight.abs().max() <= bound, name
+    assert network.pool.query.std().item() == pytest.approx(96**-0.5, rel=0.2)
+    score = network_of("jax", pool="seqpool").pool.score.weight
+    bound = (6 / (96 + 1)) ** 0.5
+    assert 0.9 * bound < score.abs().max() <= bound
+
+
 def test_mimetic_scheme_makes_the_products_it_names():
     weights = network_of("mimetic").state_dict()
     q, k, v = weights["blocks.0.attention.qkv.weight"].chunk(3)
@@ -71,11 +86,17 @@ def test_mimetic_scheme_makes_the_products_it_names():
 def test_mimetic_factors_are_the_best_of_their_rank():
     network = network_of("mimetic", seed=4, num_heads=1, depth=1)
     state = network.blocks[0].attention
-    q, k, _ = state.qkv.weight.detach().chunk(3)
+    q, k, v = state.qkv.weight.detach().chunk(3)
+    proj = state.proj.weight.detach()
     assert torch.linalg.matrix_rank(q.T @ k) == 96
-    # With one head nothing is cut off: the product is 0.7 Z + 0.7 I itself.
-    noise = (q.T @ k - 0.7 * torch.eye(96)) / 0.7
-    assert noise.std() == pytest.approx(96**-0.5, rel=0.05)
+    # With one head nothing is cut off: the products are 0.7 Z + 0.7 I and
+    # 0.4 Z - 0.4 I themselves, their singular values shared between the factors.
+    for one, other, identity in ((q.T, k, 0.7), (v.T, proj.T, -0.4)):
+        product = one @ other
+        assert product.diagonal().mean() == pytest.approx(identity, abs=0.05)
+        noise = product / abs(identity) - torch.eye(96).copysign(torch.tensor(identity))
+        assert noise.std() == pytest.approx(96**-0.5, rel=0.05)
+        torch.testing.assert_close(one.norm(), other.norm())
 
 
 def test_stem_is_drawn_for_relu():

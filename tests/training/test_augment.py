@@ -14,6 +14,7 @@ from skvit._training._augment import (
     erase_rectangles,
     vary_color,
 )
+from skvit._training._operations import apply_operations
 
 SIZES = [(8, 8), (12, 20), (20, 12)]
 EVERYTHING = Augmentation(
@@ -154,6 +155,32 @@ def test_erasing_leaves_all_but_a_rectangle_untouched():
         assert lengths.max() <= math.ceil(0.5 * side)
 
 
+def test_erased_rectangles_have_all_sizes_and_lie_everywhere():
+    holes = erase_rectangles(torch.ones(3000, 1, 20, 30), 1.0, generator())[:, 0] == 0
+    for mask, side in ((holes.any(dim=2), 20), (holes.any(dim=1), 30)):
+        lengths = mask.sum(dim=1)
+        assert (lengths.min(), lengths.max()) == (0.1 * side, 0.5 * side)
+        first, last = mask.double().mean(dim=0)[[0, -1]].tolist()
+        assert first > 0.02
+        assert first == pytest.approx(last, abs=0.02)
+
+
+def test_what_is_erased_is_the_mean_whatever_else_is_varied():
+    images = some_images(n=20, channels=3, size=(20, 20))
+    varied = Augmentation(color=0.5, operations=2, erase=1.0).images(
+        images, generator()
+    )
+    holes = (varied == 0).all(dim=1).flatten(1)
+    assert (holes.sum(dim=1) >= 4).all()  # a tenth of each side at least
+
+
+def test_operations_are_as_many_as_asked():
+    images = some_images(n=60, channels=3)
+    varied = Augmentation(operations=2).images(images, generator())
+    assert torch.equal(varied, apply_operations(images, 2, generator()))
+    assert not torch.equal(varied, images)
+
+
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_erasing_never_or_always(probability):
     images = torch.ones(50, 1, 20, 20)
@@ -193,6 +220,20 @@ def test_a_batch_takes_mixup_or_cutmix():
         for seed in range(300)
     ]
     assert np.mean(cut) == pytest.approx(0.5, abs=0.1)
+
+
+def test_mixup_and_cutmix_have_each_its_own_parameter():
+    # A share of Beta(10000, 10000) is a half, one of Beta(1, 1) anything.
+    images = torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 1, 16, 16)
+    augmentation = Augmentation(mixup=10_000, cutmix=1.0)
+    blended, pasted = [], []
+    for seed in range(100):
+        mixed, soft = augmentation.pairs(images, torch.eye(2), generator(seed))
+        if not torch.equal(mixed, images):  # each image was mixed with the other
+            is_pasted = set(mixed.unique().tolist()) <= {0.0, 1.0}
+            (pasted if is_pasted else blended).append(soft[0, 1].item())
+    assert blended == pytest.approx([0.5] * len(blended), abs=0.03)
+    assert np.std(pasted) > 0.2
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])

@@ -121,14 +121,15 @@ def test_values_travel_in_a_type_that_the_device_holds(
     np.testing.assert_array_equal(raw, data.images[2:4])
 
 
-def test_memory_of_an_accelerator_is_shared_with_training(monkeypatch):
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1500, 10_000))
+@pytest.mark.parametrize(("kind", "size"), [("u1", 1), ("u2", 4), ("f8", 4)])
+def test_memory_of_an_accelerator_is_shared_with_training(monkeypatch, kind, size):
     monkeypatch.setattr(ImageData, "_all_on_device", lambda _: torch.zeros(1))
-    cuda = torch.device("cuda")
-    images = np.zeros((50, 4, 4, 1), np.uint8)  # 800 bytes of 1500
-    assert ImageData(images, normalizer(1), cuda)._resident is None
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1601, 10_000))
-    assert ImageData(images, normalizer(1), cuda)._resident is not None
+    images = np.zeros((50, 4, 4, 1), kind)  # 800 values, of so many bytes there
+    normalize = normalizer(1, torch.float32)
+    for free, is_resident in ((1600 * size, False), (1600 * size + 1, True)):
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda _, n=free: (n, 10_000))
+        data = ImageData(images, normalize, torch.device("cuda"))
+        assert data.is_resident is is_resident
 
 
 def test_all_images_are_copied_piece_by_piece(monkeypatch):
@@ -192,6 +193,25 @@ def test_indices_reach_the_device_once_in_a_pass():
     data = Watched(images.images, images.normalize, CPU, images.target)
     assert len(list(TrainBatches(data, 8, torch.Generator()))) == 3
     assert len(data.storages) == 1
+
+
+class Reading(np.ndarray):
+    """Images that remember which of them were expected."""
+
+    def expect(self, rows):
+        self.expected.append(rows.tolist())
+
+
+def test_each_batch_is_expected_while_the_one_before_is_trained_on():
+    images = numbered(10)
+    reading = images.images.view(Reading)
+    reading.expected = []
+    data = ImageData(reading, images.normalize, CPU, images.target)
+    labels = []
+    for _, (some, _) in TrainBatches(data, 4, torch.Generator()):
+        labels.append(some.tolist())
+        assert len(reading.expected) == len(labels)
+    assert reading.expected == [*labels[1:], []]
 
 
 def test_ordered_batches_keep_the_order():

@@ -109,6 +109,22 @@ def test_auto_takes_bfloat16_on_a_cpu_that_has_it_for_wide_networks(
     assert resolve_precision("auto", CPU, table) == "float64"
 
 
+@pytest.mark.parametrize(("embed_dim", "chosen"), [(63, "float32"), (64, "bfloat16")])
+def test_networks_on_a_cpu_are_wide_from_64_on(monkeypatch, embed_dim, chosen):
+    set_cpu_units(monkeypatch, avx512_bf16=True, amx=False)
+    assert resolve_precision("auto", CPU, network(embed_dim)) == chosen
+
+
+def test_only_images_one_pixel_high_on_a_cpu_are_tables(monkeypatch):
+    set_cpu_units(monkeypatch, avx512_bf16=False, amx=False)
+    monkeypatch.setattr(
+        "torch.cuda.is_bf16_supported", lambda including_emulation: True
+    )
+    table, image = network(16, (1, 16), (1, 1)), network(16, (2, 8), (1, 1))
+    assert resolve_precision("auto", torch.device("cuda"), table) == "bfloat16"
+    assert resolve_precision("auto", CPU, image) == "float32"
+
+
 @pytest.mark.parametrize(
     ("supported", "chosen"), [(True, "bfloat16"), (False, "float32")]
 )
@@ -148,3 +164,8 @@ def test_weights_and_products_have_their_types(precision, kept, product):
     matrix = torch.ones(4, 4, dtype=kept)
     with autocast(precision, CPU):
         assert (matrix @ matrix).dtype == product
+
+
+def test_threads_share_no_weights_in_reduced_precision():
+    with autocast("bfloat16", CPU):
+        assert not torch.is_autocast_cache_enabled()

@@ -32,6 +32,13 @@ def test_nothing_to_orthogonalize_is_nothing():
     assert torch.equal(orthogonalize(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
 
 
+def test_small_matrices_are_turned_as_large_ones_are():
+    matrices = torch.stack(draw([(4, 6)]))
+    torch.testing.assert_close(
+        orthogonalize(1e-4 * matrices), orthogonalize(matrices), rtol=1e-6, atol=1e-9
+    )
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1, 32])  # only what takes long is shared
 def test_each_matrix_is_updated_as_if_it_were_alone(n_threads, scale):
@@ -78,6 +85,16 @@ def test_updates_are_those_of_torch(width, as_tensor):
     ):
         moved, expected = (one - start).detach(), (other - start).detach()
         assert (moved - expected).norm() < 0.03 * expected.norm()
+
+
+def test_decay_shrinks_the_weights_and_not_the_update():
+    start, gradient = draw([(4, 4), (4, 4)])
+    matrix = start.clone()
+    matrix.grad = gradient
+    Muon([matrix], lr=0.5, weight_decay=0.4, momentum=0.0).step()
+    update = 0.2 * 4**0.5 * near_orthogonal(gradient.numpy())
+    expected = (1 - 0.5 * 0.4) * start.numpy() - 0.5 * update
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-12)
 
 
 def test_a_kernel_is_updated_as_the_matrix_that_it_is():

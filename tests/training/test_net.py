@@ -353,6 +353,38 @@ def test_gradients_lie_in_memory_as_their_parameters_do(
         assert parameter.grad.stride() == parameter.stride()
 
 
+class Failing(torch.nn.Module):
+    """A network whose device lacks memory in some of its calls."""
+
+    def __init__(self, network, calls):
+        super().__init__()
+        self.network, self.config, self.calls = network, network.config, calls
+        self.sizes = []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(self.sizes) in self.calls:
+            raise OUT_OF_MEMORY[0]
+        return self.network(images)
+
+
+def test_gradients_of_parts_before_one_that_does_not_fit_are_forgotten(
+    make_module, make_plan, make_data
+):
+    modules = [Failing(make_module(), calls) for calls in ((), (1, 3))]
+    for module in modules:
+        net = make_net(module, make_plan(max_epochs=1)).initialize()
+        net.fit_loop(make_data(8))
+    assert [module.sizes for module in modules] == [[8], [8, 4, 4, 2, 2, 2, 2]]
+    assert_same_weights(*modules)
+
+
+def test_validation_takes_256_images_at_once(make_module, make_plan, make_data):
+    net = make_net(make_module(), make_plan(batch_size=512)).initialize()
+    parts = net.get_iterator(make_data(300))
+    assert [len(images) for images, _ in parts] == [256, 44]
+
+
 def test_parts_are_kept_for_the_rest_of_the_training_and_its_validation(
     make_module, make_limited, make_plan, make_data
 ):

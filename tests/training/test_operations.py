@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from skvit._training import _operations
 from skvit._training._operations import apply_operations
@@ -59,6 +59,23 @@ def test_each_operation_is_drawn_as_often():
     assert unchanged.double().mean() == pytest.approx(1 / 6, abs=0.03)
     gray = (varied.diff(dim=1).abs() < images.diff(dim=1).abs() - 1e-9).flatten(1)
     assert gray.all(dim=1).double().mean() == pytest.approx(1 / 6, abs=0.03)
+
+
+def test_each_operation_of_an_image_is_drawn_by_itself():
+    images = some_images(n=6000, size=(4, 4))
+    varied = apply_operations(images, 2, torch.Generator().manual_seed(0))
+    unchanged = (varied == images).flatten(1).all(dim=1)
+    assert unchanged.double().mean() == pytest.approx(1 / 36, abs=0.01)
+
+
+def test_each_image_has_a_strength_of_its_own():
+    images = some_images(n=3000, size=(4, 4))
+    varied = apply_operations(images, 1, torch.Generator().manual_seed(0))
+    # Towards gray, all differences of channels shrink alike: to one minus the strength.
+    left = (varied.diff(dim=1) / images.diff(dim=1)).flatten(1)
+    grayed = (left.std(dim=1) < 1e-6) & (varied != images).flatten(1).all(dim=1)
+    assert grayed.double().mean() == pytest.approx(1 / 6, abs=0.03)
+    assert stats.kstest(left[grayed, 0].numpy(), "uniform").pvalue > 1e-3
 
 
 def test_draws_are_the_generators():

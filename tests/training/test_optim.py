@@ -79,6 +79,12 @@ def test_muon_takes_the_matrices_of_the_blocks_and_the_kernels(make_module, sett
     assert rest == {name for name, _ in module.named_parameters()} - matrices
 
 
+def test_muon_has_the_momentum_of_its_author(make_module):
+    optimizers = make_optimizers(make_module(torch.float32), "muon", 1e-3, 0.1)
+    groups = optimizers["optimizer_matrices"].param_groups
+    assert [group["momentum"] for group in groups] == [0.95]
+
+
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
 def test_groups_carry_rate_and_decay(make_module, name):
     module = make_module(torch.float32)

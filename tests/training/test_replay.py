@@ -6,7 +6,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skvit._training import Augmentation, Monitor, Streams, train
+from skvit._training import Augmentation, Monitor, Streams, ViTNet, train
 from skvit._training._replay import Replay
 
 
@@ -50,6 +50,32 @@ class Watching(Callback):
         self.seen = True
 
 
+@pytest.mark.parametrize(
+    ("changes", "callbacks", "device", "is_replayed"),
+    [
+        ({}, [], "cuda", True),
+        ({"optimizer": "muon"}, [Callback()], "cuda", True),
+        ({}, [], "mps", False),
+        ({"precision": "float16"}, [], "cuda", False),
+        ({"optimizer": "sgd"}, [], "cuda", False),
+        ({}, [Callback(), Watching()], "cuda", False),
+    ],
+)
+def test_what_python_has_no_part_in_is_replayed_on_cuda(
+    make_module, make_plan, monkeypatch, changes, callbacks, device, is_replayed
+):
+    cpu = torch.device("cpu")
+    net = ViTNet(
+        make_module(torch.float32),
+        make_plan(**{"precision": "float32"} | changes),
+        Streams.on(cpu, 0),
+        device=cpu,
+        callbacks=callbacks,
+    ).initialize()
+    monkeypatch.setattr(ViTNet, "_device", torch.device(device))
+    assert net._may_replay() is is_replayed
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("patch_drop_rate", [0.0, 0.5])
@@ -91,8 +117,6 @@ def test_replayed_training_is_training(
 def test_callbacks_that_look_at_gradients_see_each(
     device, make_module, make_plan, make_data
 ):
-    from skvit._training import ViTNet
-
     place, watching = torch.device(device), Watching()
     module, plan = make_module(device=place), make_plan()
     net = ViTNet(

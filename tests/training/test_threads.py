@@ -130,9 +130,16 @@ def test_an_error_is_raised_when_all_parts_have_ended(failing):
         time.sleep(0.02)
         ended.append(part.start)
 
-    with Team(3) as team, pytest.raises(RuntimeError, match="inside"):
-        team.map(compute, 0, 3)
-    assert sorted(ended) == sorted({0, 1, 2} - {failing})
+    with Team(3) as team:
+        with pytest.raises(RuntimeError, match="inside"):
+            team.map(compute, 0, 3)
+        assert sorted(ended) == sorted({0, 1, 2} - {failing})
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_team_keeps_gradients_where_the_calling_thread_does(mode):
+    with Team(3) as team, torch.set_grad_enabled(mode):
+        assert team.map(lambda _: torch.is_grad_enabled(), 0, 3) == [mode] * 3
 
 
 def test_an_error_lets_the_next_one_in():
@@ -159,4 +166,18 @@ def test_a_forked_process_does_not_wait_for_its_parents_threads():
     child.join(20)
     leave.set()
     holder.join()
+    assert child.exitcode == 0
+
+
+def assert_one_thread():
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_computes_in_one_thread(one_thread):
+    torch.set_num_threads(2)
+    child = multiprocessing.get_context("fork").Process(target=assert_one_thread)
+    child.start()
+    child.join(20)
     assert child.exitcode == 0

@@ -310,6 +310,12 @@ def test_a_finished_run_lets_go_of_its_net(make_module, make_plan, make_data):
         gc.enable()
 
 
+def test_a_finished_run_keeps_no_gradients(make_module, make_plan, make_data):
+    module = make_module()
+    run(module, make_plan(max_epochs=1), make_data())
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
 def test_torchs_default_type_changes_nothing(make_module, make_plan, make_data):
     plan = make_plan(
         precision="float32",
