@@ -15,6 +15,7 @@ from sklearn.utils.fixes import parse_version
 
 from skvit import Augment, ViTClassifier
 from skvit._classifier import check_labels
+from skvit._training import Runtime
 
 before_1_9 = pytest.mark.skipif(
     parse_version(sklearn.__version__) < parse_version("1.9"),
@@ -141,17 +142,17 @@ def test_colour_rows_need_a_shape_at_predict_too(make_tiny, photo_tiles):
 
 
 @pytest.mark.parametrize(
-    ("size", "patch_size"), [((8, 5), (4, 8)), ((6, 8), (4, 8)), ((7, 7), 3)]
+    ("size", "patch_size"), [((8, 9), (4, 8)), ((6, 8), (4, 8)), ((7, 7), 3)]
 )
 def test_sizes_that_patches_do_not_divide(make_tiny, few_digits, size, patch_size):
     X, y = few_digits
-    height, width = size
-    X = np.resize(X, (120, height, max(width, 8)))[:, :, : max(width, 8)]
+    X = np.resize(X, (120, *size))
     clf = make_tiny(patch_size=patch_size).fit(X, y)
-    # The last row counts, so nothing was cropped.
-    changed = X.copy()
-    changed[:, -1] = 16 - changed[:, -1]
-    assert (clf.predict_proba(changed) != clf.predict_proba(X)).any(axis=1).all()
+    # The last row and the last column count, so nothing was cropped.
+    for edge in (np.s_[:, -1], np.s_[:, :, -1]):
+        changed = X.copy()
+        changed[edge] = 16 - changed[edge]
+        assert (clf.predict_proba(changed) != clf.predict_proba(X)).any(axis=1).all()
 
 
 # outputs
@@ -168,6 +169,15 @@ def test_outputs_agree(few_digits, fitted):
     labels = clf.classes_[probabilities.argmax(axis=1)]
     np.testing.assert_array_equal(clf.predict(X), labels)
     assert clf.score(X, y) == accuracy_score(y, labels)
+
+
+def test_log_probabilities_of_classes_that_cannot_be_are_finite(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(max_epochs=1).fit(X, y)
+    certain = {"head.output.bias": np.array([2000] + [0] * 9, np.float32)}
+    clf._weights, clf._runtime = clf._weights | certain, Runtime()
+    assert (clf.predict_proba(X)[:, 1:] == 0).all()
+    np.testing.assert_allclose(clf.predict_log_proba(X)[:, 1:], -2000, rtol=0.01)
 
 
 def test_learns(digits):
@@ -331,6 +341,8 @@ def test_class_of_weight_zero_is_left_out(make_tiny, few_digits):
     other = y != 3
     weighted = make_tiny().fit(X[other], y[other])
     np.testing.assert_array_equal(clf.channel_mean_, weighted.channel_mean_)
+    last = clf.history_.iloc[-1]
+    assert round(last["images_per_second"] * last["seconds"]) == other.sum()
 
 
 @pytest.mark.parametrize(
@@ -408,6 +420,7 @@ BAD_IMAGES = {
     "other length": (lambda X: X[1:], "inconsistent numbers of samples"),
     "huge": (lambda X: X * 1e300, "X has values up to 1.6e.301, whose squares"),
     "large": (lambda X: X * 1e40, "beyond the range of float32"),
+    "large negative": (lambda X: -X * 1e40, "beyond the range of float32"),
     "words": (lambda X: [["a", "b"]] * 120, "X must hold numbers"),
     "mixed sizes": (
         lambda X: [*X[1:], X[0, 1:]],

@@ -89,6 +89,25 @@ def test_early_stopping_holds_out_a_fraction(make_tiny, few_digits):
     thirtieths = np.array(clf.validation_scores_) * 30
     np.testing.assert_allclose(thirtieths, thirtieths.round(), atol=1e-9)
     assert clf.channel_mean_ != make_tiny().fit(X, y % 2).channel_mean_
+    last = clf.history_.iloc[-1]
+    assert round(last["images_per_second"] * last["seconds"]) == 120 - 30
+
+
+def test_the_seed_chooses_what_is_held_out(make_tiny, few_digits):
+    X, _ = few_digits
+    held_out = []
+
+    def score(estimator, X_val, y_val):
+        held_out.append((X_val, np.bincount(y_val).tolist()))
+        return 0.0
+
+    for seed in (0, 0, 1):
+        clf = make_tiny(early_stopping=True, validation_fraction=0.25, max_epochs=1)
+        clf.set_params(scoring=score, random_state=seed).fit(X, np.arange(120) % 3)
+    (first, counts), (again, _), (other, _) = held_out
+    np.testing.assert_array_equal(again, first)
+    assert not np.array_equal(other, first)
+    assert counts == [10, 10, 10]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +342,15 @@ def test_partial_fit_warms_up_once_whatever_the_size_of_later_parts(
     warmup = 0.05 * 40 * 20 / 10  # of the updates of 40 epochs of the first part
     expected = 0.01 * np.minimum(sizes.cumsum() / 10 / warmup, 1)
     np.testing.assert_allclose(clf.history_["learning_rate"], expected)
+
+
+def test_a_warm_fit_after_partial_fit_has_a_schedule_of_its_own(make_tiny, few_digits):
+    X, y = few_digits
+    clf = make_tiny(warm_start=True, batch_size=30)
+    clf.partial_fit(X, y, classes=range(10)).fit(X, y)
+    alone = make_tiny(batch_size=30).fit(X, y)
+    rates = alone.history_["learning_rate"].tolist()
+    assert clf.history_["learning_rate"].tolist()[1:] == rates
 
 
 def test_partial_fit_learns_from_a_stream(make_tiny, digits):

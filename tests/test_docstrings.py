@@ -20,10 +20,7 @@ import skvit.exceptions
 # extended summary, a name for the return value. Examples are asked for below.
 OPTIONAL = {"GL01", "SA01", "ES01", "RT02", "EX01"}
 
-
 PUBLIC_MODULES = ("skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn")
-
-MODULES = ("skvit", "skvit.exceptions", "skvit.inspection", "skvit.nn")
 
 
 def public_objects():

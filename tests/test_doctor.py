@@ -44,7 +44,9 @@ def test_no_constant_prediction_beats_chance():
     ("loss", "updates", "message"),
     [
         (3.0, 10, "The loss diverged: it ended at 3, above the 1"),
+        (1.21, 5, "The loss diverged"),
         (0.999, 100, "Nothing was learned in 100 updates"),
+        (0.995, 100, "Nothing was learned"),
     ],
 )
 def test_a_loss_that_tells_of_failure_warns(loss, updates, message):
@@ -52,7 +54,9 @@ def test_a_loss_that_tells_of_failure_warns(loss, updates, message):
         check_training([1.0, loss], 1.0, updates, 1e-3)
 
 
-@pytest.mark.parametrize(("loss", "updates"), [(0.999, 99), (0.5, 1000), (1.1, 5)])
+@pytest.mark.parametrize(
+    ("loss", "updates"), [(0.999, 99), (0.98, 100), (0.5, 1000), (1.1, 5), (1.19, 5)]
+)
 def test_a_loss_that_may_still_fall_is_silent(loss, updates):
     check_training([1.0, loss], 1.0, updates, 1e-3)
 
@@ -61,8 +65,13 @@ def test_a_loss_that_began_high_is_silent():
     check_training([3.0, 2.0], 1.0, 5, 1e-3)
 
 
-def test_a_single_class_is_silent():
-    check_training([0.0], 0.0, 1000, 1e-3)
+def test_a_loss_that_grew_below_chance_is_silent():
+    check_training([0.5, 0.9], 1.0, 5, 1e-3)
+
+
+@pytest.mark.parametrize("losses", [[0.0], [1.0, 0.3]])
+def test_a_single_class_is_silent(losses):
+    check_training(losses, 0.0, 1000, 1e-3)
 
 
 def test_collapse_warns_unless_one_class_is_nearly_all():
@@ -71,7 +80,9 @@ def test_collapse_warns_unless_one_class_is_nearly_all():
         check_collapse(np.zeros(10), target, 100)
     check_collapse(np.zeros(10), target, 99)
     check_collapse(target, target, 100)
-    check_collapse(np.zeros(10), np.array([0] * 9 + [1]), 100)
+    check_collapse(np.zeros(100), np.repeat([0, 1], [90, 10]), 100)
+    with pytest.warns(TrainingWarning, match="collapsed to one class"):
+        check_collapse(np.zeros(100), np.repeat([0, 1], [89, 11]), 100)
 
 
 def test_few_tokens_warn_where_there_are_images_to_learn_from():
@@ -86,6 +97,24 @@ def test_bytes_against_fractions_warn(factor):
     images = np.random.default_rng(0).uniform(0, 1, size=(20, 4, 4, 1))
     with pytest.warns(TrainingWarning, match="but reached 1 at fit"):
         check_scale(images * factor, 1.0)
+
+
+@pytest.mark.parametrize("factor", [1 / 201, 201])
+def test_values_hundreds_of_times_larger_or_smaller_warn(factor):
+    with pytest.warns(TrainingWarning, match="Values reach"):
+        check_scale(np.full((10, 2, 2, 1), factor), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "factor", "fitted"),
+    [(10, 1 / 199, 1.0), (10, 199, 1.0), (9, 1 / 255, 1.0), (10, 1, 0.0)],
+)
+def test_nearer_values_and_few_dark_images_are_silent(n_images, factor, fitted):
+    check_scale(np.full((n_images, 2, 2, 1), factor), fitted)
+
+
+def test_scale_is_the_largest_magnitude():
+    assert value_scale(np.array([[-3.0, 1.0]])) == 3
 
 
 class Counting:

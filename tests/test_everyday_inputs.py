@@ -90,27 +90,36 @@ def every_row_is_learned_from(make, X, y):
     return n_rows == len(X)
 
 
-# Each entry: what is done, and whether plain skorch does it right.
+# Each entry: what is done, and whether plain skorch does it right, or what it raises.
 EVERYDAY = {
-    "float64": (lambda make, X, y: learns(make(), X.astype(np.float64), y), False),
+    "float64": (
+        lambda make, X, y: learns(make(), X.astype(np.float64), y),
+        RuntimeError("dtype"),
+    ),
     "uint8": (
         lambda make, X, y: learns(make(), (X * 16).astype(np.uint8), y),
-        False,
+        RuntimeError("dtype"),
     ),
-    "lists": (lambda make, X, y: learns(make(), X.tolist(), y.tolist()), False),
-    "a frame of pixels": (pixels_as_columns, False),
+    "lists": (
+        lambda make, X, y: learns(make(), X.tolist(), y.tolist()),
+        TypeError("data type"),
+    ),
+    "a frame of pixels": (pixels_as_columns, TypeError("keyword argument 'pixel0'")),
     "labels that are strings": (
         lambda make, X, y: learns(make(), X, LETTERS[y]),
-        False,
+        TypeError("str_"),
     ),
-    "labels from one on": (lambda make, X, y: learns(make(), X, y + 1), False),
+    "labels from one on": (
+        lambda make, X, y: learns(make(), X, y + 1),
+        IndexError("out of bounds"),
+    ),
     "two labels with a gap": (two_labels_with_a_gap, True),
-    "sample weights": (weights, False),
+    "sample weights": (weights, TypeError("argument 'sample_weight'")),
     "AdaBoost": (
         lambda make, X, y: learns(
             AdaBoostClassifier(make(), n_estimators=2, random_state=0), X, y
         ),
-        False,
+        ValueError("doesn't support sample_weight"),
     ),
     "voting": (voting, True),
     "bagging": (bagging, True),
@@ -118,7 +127,7 @@ EVERYDAY = {
         lambda make, X, y: learns(CalibratedClassifierCV(make(), cv=2), X, y),
         True,
     ),
-    "another number of features": (wrong_number_of_features, False),
+    "another number of features": (wrong_number_of_features, RuntimeError("shapes")),
     "missing values": (missing_values, False),
     "fitted twice": (fitted_twice, False),
     "validated twice": (validated_twice, False),
@@ -157,7 +166,7 @@ def plain_skorch():
 
 def test_there_are_seventeen():
     assert len(EVERYDAY) == 17
-    assert sum(is_right for _, is_right in EVERYDAY.values()) == 4
+    assert sum(outcome is True for _, outcome in EVERYDAY.values()) == 4
 
 
 @pytest.mark.parametrize("name", EVERYDAY)
@@ -176,8 +185,8 @@ def test_everyday_input_with_plain_skorch(rows, name):
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)  # which no parameter of skorch does
-        try:
-            is_right = bool(act(plain_skorch, *rows))
-        except Exception:
-            is_right = False
-    assert is_right == expected
+        if isinstance(expected, Exception):
+            with pytest.raises(type(expected), match=str(expected)):
+                act(plain_skorch, *rows)
+        else:
+            assert bool(act(plain_skorch, *rows)) == expected

@@ -8,6 +8,7 @@ import torch
 from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet
 
+import skvit._fit
 import skvit._training._runtime
 from skvit import Architecture, Augment, PatchTransformer, Recipe
 from skvit._images import ImageSpec
@@ -283,6 +284,19 @@ def test_loss_that_is_not_a_number(make_tiny, few_digits):
         clf.fit(*few_digits)
 
 
+def test_outputs_are_tried_on_images_from_all_over_the_data(
+    make_tiny, digits, monkeypatch
+):
+    X, y = (part[:200] for part in digits)
+    order = np.argsort(y, kind="stable")
+    asked = []
+    monkeypatch.setattr(skvit._fit, "check_collapse", lambda *args: asked.append(args))
+    make_tiny(max_epochs=1).fit(X[order], y[order])
+    ((predicted, target, _),) = asked
+    assert len(predicted) == len(target) < 200
+    assert set(target) == set(range(10))
+
+
 def test_verbose_shows_progress(make_tiny, few_digits, capfd):
     X, y = few_digits
     make_tiny(verbose=1, max_epochs=3).fit(X, y, X_val=X, y_val=y)
@@ -300,24 +314,27 @@ def test_not_verbose_shows_nothing(make_tiny, few_digits, capfd):
 # whitening
 
 
-def test_the_stem_starts_from_the_training_images(make_tiny, few_digits):
+@pytest.mark.parametrize("weight", [np.ones(120), np.linspace(0.1, 3, 120)])
+def test_the_stem_starts_from_the_training_images(make_tiny, few_digits, weight):
     X, y = few_digits
     drawn, whitened = (
         make_tiny(
             architecture=Architecture(patch_embed="overlap", whiten=whiten),
             learning_rate=1e-12,
             augment=None,
-        ).fit(X, y)
+        ).fit(X, y, sample_weight=weight)
         for whiten in (False, "auto")
     )
     assert (drawn.recipe_.whiten, whitened.recipe_.whiten) == (False, True)
     name = "patch_embed.stages.0.weight"
     before, after = (clf.module_.get_parameter(name) for clf in (drawn, whitened))
     axes = after.detach().flatten(1).double()[:9]
-    images = torch.from_numpy((X - X.mean()) / X.std()).double()[:, None]
+    images = (X - whitened.channel_mean_) / whitened.channel_std_
+    images = torch.from_numpy(images).double()[:, None]
     windows = torch.nn.functional.unfold(images, 3, padding=1).transpose(1, 2)
-    outputs = windows.flatten(0, 1) @ axes.T
-    products = outputs.T @ outputs / len(outputs)
+    outputs = windows @ axes.T
+    products = torch.einsum("n,npi,npj->ij", torch.from_numpy(weight), outputs, outputs)
+    products /= 64 * weight.sum()
     assert (products - products.diag().diag()).abs().max() < 1e-4
     assert not torch.equal(before, after)
 

@@ -45,6 +45,50 @@ OPTIONS = {
     | {"stem_width": 5, "pos_bias": "none", "patch_drop_rate": 0.3},
     "recipe": {"label_smoothing": 0.3, "averaging": 0.9},
 }
+AT_576_VALUES, BELOW = ImageSpec(24, 24, 1), ImageSpec(23, 25, 1)
+# What a setting becomes for a number of samples of a kind, as the docstrings of
+# ViTClassifier, Architecture and Recipe say it.
+DOCUMENTED = [
+    ("embed_dim", AT_576_VALUES, 1_500, 128),
+    ("embed_dim", BELOW, 1_500, 64),
+    ("embed_dim", TABLE, 1_500, 64),
+    ("embed_dim", SEQUENCE, 1_500, 64),
+    ("embed_dim", PHOTO, 39_999, 128),
+    ("embed_dim", PHOTO, 40_000, 192),
+    ("embed_dim", GRAY, 40_000, 96),
+    ("depth", AT_576_VALUES, 1_500, 4),
+    ("depth", BELOW, 1_500, 2),
+    ("depth", ImageSpec(1, 576, 1, kind="table"), 1_500, 4),
+    ("depth", PHOTO, 39_999, 4),
+    ("depth", PHOTO, 40_000, 6),
+    ("depth", GRAY, 40_000, 4),
+    ("mlp_ratio", GRAY, 1_500, 2),
+    ("pos_embed", GRAY, 1_500, "learned"),
+    ("pool", PHOTO, 1_500, "seqpool"),
+    ("pool", SEQUENCE, 1_500, "mean"),
+    ("pool", TABLE, 1_500, "mean"),
+    ("drop_path_rate", GRAY, 1_500, 0),
+    ("batch_size", PHOTO, 1_500, 64),
+    ("batch_size", PHOTO, 100_000, 256),
+    ("weight_decay", GRAY, 1_500, 0.05),
+    ("augment", GRAY, 99, None),
+    ("augment", PHOTO, 99, None),
+    ("augment", TABLE, 1_500, None),
+    ("augment", SEQUENCE, 1_500, None),
+    ("patch_embed", GRAY, 1_500, "overlap"),
+    ("patch_embed", TABLE, 1_500, "linear"),
+    ("stem_width", PHOTO, 1_500, 32),
+    ("stem_width", AT_576_VALUES, 1_500, 32),
+    ("stem_width", BELOW, 1_500, 64),
+    ("stem_width", ImageSpec(160, 200, 3), 1_500, 16),
+    ("init", AT_576_VALUES, 1_500, "trunc_normal"),
+    ("init", BELOW, 1_500, "jax"),
+    ("label_smoothing", PHOTO, 1_500, 0.1),
+    ("label_smoothing", SEQUENCE, 1_500, 0),
+    ("label_smoothing", TABLE, 1_500, 0),
+    ("averaging", PHOTO, 10_000, 0.998),
+    ("averaging", PHOTO, 200, None),
+]
 
 
 def resolve(
@@ -62,6 +106,11 @@ def resolve(
 @pytest.mark.parametrize("n", [1, 150, 5_000, 200_000])
 def test_no_auto_is_left(spec, n):
     assert "auto" not in asdict(resolve(spec, n)).values()
+
+
+@pytest.mark.parametrize(("name", "spec", "n", "value"), DOCUMENTED)
+def test_auto_is_what_the_docstring_says(name, spec, n, value):
+    assert getattr(resolve(spec, n), name) == value
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -200,6 +249,18 @@ def test_rate_falls_with_the_width_and_fits_the_optimizer():
     assert sgd.learning_rate > 10 * adamw.learning_rate
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("adamw", 0.003), ("muon", 0.008), ("sgd", 0.075)]
+)
+def test_rates_are_those_of_the_docstring(optimizer, rate):
+    assert resolve(optimizer=optimizer).learning_rate == pytest.approx(rate)
+    here, there = (
+        resolve(PHOTO, 40_000, accelerated=accelerated, optimizer=optimizer)
+        for accelerated in (False, True)
+    )
+    assert there.learning_rate == pytest.approx(1.5 * here.learning_rate)
+
+
 def test_muon_trains_images_and_their_patches_and_adamw_tables():
     assert resolve(GRAY).optimizer == resolve(SEQUENCE).optimizer == "muon"
     assert resolve(TABLE).optimizer == "adamw"
@@ -263,7 +324,10 @@ def test_averaging_can_be_left_out():
 def test_augmentation_by_name_and_by_object():
     assert resolve(augment=None).augment is None
     light, photo = resolve(augment="light").augment, resolve(augment="photo").augment
-    assert not light.get("flip", False)
+    assert set(light) == {"shift", "rotate", "scale", "erase"}
+    assert set(photo) - set(light) == {"flip", "color", "operations"}
+    assert all(0 < light[name] <= 0.1 for name in ("shift", "scale", "erase"))
+    assert 0 < light["rotate"] < 10
     assert photo["flip"]
     assert resolve(augment="auto").augment == light
     assert resolve(PHOTO, augment="auto").augment == {"shift": 0.1}
@@ -320,14 +384,17 @@ def test_auto_makes_a_network_for_any_size(kind):
 
 def test_small_images_come_in_larger_batches():
     assert [resolve(GRAY, n).batch_size for n in (999, 1_000)] == [64, 128]
-    assert [resolve(PHOTO, n).batch_size for n in (1_000, 14_999)] == [64, 64]
+    assert [resolve(PHOTO, n).batch_size for n in (14_999, 15_000)] == [64, 128]
+    for spec in (GRAY, PHOTO):
+        assert [resolve(spec, n).batch_size for n in (99_999, 100_000)] == [128, 256]
 
 
 def test_large_sets_are_trained_for_longer_on_accelerators():
     for n in (39_999, 40_000):
         here, there = resolve(PHOTO, n), resolve(PHOTO, n, accelerated=True)
         assert (here == there) == (n < 40_000)
-    assert there.max_epochs > here.max_epochs
+    assert (there.max_epochs, there.batch_size) == (50, 512)
+    assert here.max_epochs == pytest.approx(20, abs=5)
     assert there.batch_size > here.batch_size
     assert there.learning_rate > here.learning_rate
     assert there.augment == resolve(PHOTO, augment="light").augment

@@ -94,6 +94,13 @@ def test_plan_of_a_fit(resolved):
     assert plan.augmentation.mixup == 0.2
 
 
+def test_warm_up_is_rounded_up(resolved):
+    recipe = resolved(ImageSpec(8, 8, 1), max_epochs=10, batch_size=64)
+    options = Recipe(warmup=0.05)
+    plan = training_plan(recipe, options, Run(), 130, 4, "float32", False)
+    assert plan.warmup == 2  # of 1.5 updates
+
+
 def test_plan_of_a_partial_fit(resolved):
     recipe = resolved(ImageSpec(8, 8, 1), max_epochs=100, batch_size=10)
     plan = training_plan(

@@ -10,6 +10,7 @@ from skvit._images._files import open_file, read_file
 Image = pytest.importorskip("PIL.Image")
 ImageFile = pytest.importorskip("PIL.ImageFile")
 ImageOps = pytest.importorskip("PIL.ImageOps")
+JpegImagePlugin = pytest.importorskip("PIL.JpegImagePlugin")
 LOSSLESS = ["png", "bmp", "tiff", "gif", "webp"]
 
 
@@ -202,6 +203,21 @@ def test_large_jpeg_is_read_at_the_size_asked_for(tmp_path):
     own = np.asarray(photo.resize((64, 48), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(pixels - own).mean() < 1.5
     assert np.abs(pixels - own).max() < 15
+
+
+def test_a_turned_jpeg_is_decoded_at_twice_the_size_as_stored(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (640, 427)).save(tmp_path / "photo.jpg", exif=exif)
+    own, asked = JpegImagePlugin.JpegImageFile.draft, []
+
+    def draft(image, mode, size):
+        asked.append(size)
+        return own(image, mode, size)
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", draft)
+    assert decode(tmp_path / "photo.jpg", size=(160, 40)).shape == (160, 40, 3)
+    assert asked == [(320, 80)]  # width and height
 
 
 def test_color_is_chosen(tmp_path, photo):

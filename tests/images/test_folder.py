@@ -98,6 +98,12 @@ def test_stack_of_images_and_columns(folder, make_tiny):
     assert stack.predict_proba(images.drop(columns="label")).shape == (40, 2)
 
 
+def test_a_folder_named_like_an_image_is_none(folder):
+    plain = load_image_folder(folder)
+    (folder / "china" / "folder.png").mkdir()
+    pd.testing.assert_frame_equal(load_image_folder(folder), plain)
+
+
 def test_what_is_no_folder(tmp_path):
     with pytest.raises(ValueError, match="not an existing folder"):
         load_image_folder(tmp_path / "absent")

@@ -127,6 +127,17 @@ def test_larger_files_are_decoded_when_asked_for(paths, decoded, monkeypatch):
     assert decoded == ["read_file"] * 40
 
 
+def test_what_was_expected_is_not_decoded_again(paths, photo_tiles, decoded):
+    files = reader(paths, cache=0, n_threads=1)
+    expected, others = np.arange(1, 4), np.arange(7, 10)
+    files.expect(expected)
+    np.testing.assert_array_equal(files.read(expected), photo_tiles[0][expected])
+    assert decoded == ["read_file"] * 3
+    files.expect(expected)
+    np.testing.assert_array_equal(files.read(others), photo_tiles[0][others])
+    assert decoded == ["read_file"] * 9
+
+
 @pytest.mark.parametrize("odd", [0, 3])
 def test_small_files_that_are_unlike(paths, photo_tiles, decoded, odd):
     """What was kept on the way is forgotten where it is not what all become."""
@@ -196,6 +207,14 @@ def test_skipping_lists_them(paths, kind):
     assert reason
     with pytest.raises(ValueError, match="row 7 of X"):
         files.read(np.arange(6, 9))
+
+
+def test_reasons_of_files_that_fail_when_decoded(paths, monkeypatch):
+    monkeypatch.setattr(module, "_SMALL", 0)
+    damage, expected = BROKEN["truncated"]
+    damage(paths[7])
+    ((_, _, reason),) = reader(paths, skip=True).unreadable()
+    assert expected in reason
 
 
 @contextmanager
@@ -355,5 +374,17 @@ def test_kinds_are_listed(paths):
         door(paths)
 
 
-def test_number_of_cores():
-    assert n_cores() >= 1
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the platform does not bind processes"
+)
+def test_cores_are_those_of_the_process(monkeypatch):
+    assert n_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
+    assert n_cores() == 3
+
+
+@pytest.mark.parametrize(("counted", "expected"), [(7, 7), (None, 1)])
+def test_cores_of_other_platforms_are_all(monkeypatch, counted, expected):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert n_cores() == expected

@@ -75,6 +75,11 @@ def test_an_image_of_that_size_is_a_view():
     assert resize_image(image, (4, 5), "pad") is image
 
 
+def test_halves_of_whole_numbers_are_rounded():
+    image = np.array([0, 3], np.uint16).reshape(2, 1, 1)
+    assert resize_image(image, (1, 1), "stretch").item() == 2
+
+
 def test_booleans_become_shares():
     image = np.array([[True, False], [True, False]])[..., None]
     assert resize_image(image, (1, 1), "stretch").item() == 0.5

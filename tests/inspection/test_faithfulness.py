@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import trapezoid
@@ -81,6 +83,22 @@ def test_random_orders(make_classifier, images):
     assert (first.random != curves(random_state=4).random).any()
     np.testing.assert_allclose(first.random[:, 0], first.deletion[:, 0])
     np.testing.assert_allclose(first.random[:, -1], first.insertion[:, 0])
+
+
+def test_random_curve_is_the_mean_of_random_orders(make_classifier, images):
+    clf = make_classifier("token", 1)
+    maps = np.random.default_rng(0).random((5, 3, 2))
+    curves = deletion_insertion_curve(clf, images, maps, n_random=2, random_state=7)
+    of_one_order = []
+    for image, found in zip(images, curves.random, strict=True):
+        code = clf.predict_proba(image[None])[0].argmax()
+        for count, value in enumerate(found):
+            choices = itertools.combinations(range(6), count)
+            covered = np.stack([covered_by(clf, image, choice) for choice in choices])
+            one = clf.predict_proba(covered)[:, code]
+            assert np.abs((one[:, None] + one) / 2 - value).min() < 1e-10
+            of_one_order.append(np.abs(one - value).min() < 1e-10)
+    assert not all(of_one_order)
 
 
 def test_patches_of_equal_value_go_in_the_order_of_the_grid(make_classifier, images):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from skvit.inspection import attention_relevance
+from skvit._training import over_batches
+from skvit.inspection import _network, attention_relevance
 
 CASES = [("token", 0), ("token", 2), ("mean", 1), ("seqpool", 0), ("map", 1)]
 
@@ -99,6 +100,23 @@ def test_pixels(make_classifier, images):
     pixels = attention_relevance(clf, images, upsample=True)
     assert pixels.shape == (5, 7, 8)
     np.testing.assert_array_equal(pixels[:, ::3, ::4], attention_relevance(clf, images))
+
+
+def test_graphs_of_deeper_networks_take_smaller_batches(
+    make_classifier, images, monkeypatch
+):
+    sizes = []
+
+    def count(compute, data, size):
+        sizes.append(size)
+        return over_batches(compute, data, size)
+
+    monkeypatch.setattr(_network, "batch_size_for", lambda *_: 90)
+    monkeypatch.setattr(_network, "over_batches", count)
+    for depth in (2, 8):
+        attention_relevance(make_classifier("token", depth=depth), images)
+    # The graph of a layer holds several times what a pass through it does.
+    assert 90 / (3 * 2) > sizes[0] > 3 * sizes[1] > 0
 
 
 def test_every_form_of_input(small_digits):

@@ -63,6 +63,11 @@ def test_three_channels_are_colours(channels, ndim):
     assert to_displayed(images).ndim == ndim
 
 
+def test_two_channels_are_shown_by_their_mean():
+    images = np.random.default_rng(0).random((2, 4, 5, 2))
+    np.testing.assert_allclose(to_displayed(images, (0, 1)), images.mean(axis=-1))
+
+
 def test_gray_images_share_a_scale(pyplot):
     artist = show_image(pyplot.figure().subplots(), np.full((2, 2), 0.5), "title")
     assert artist.get_clim() == (0, 1)
