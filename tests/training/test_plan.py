@@ -3,7 +3,8 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from skvit._training import Streams, stream_seed
+from skvit._training import Streams
+from skvit._training._plan import stream_seed
 
 CPU = torch.device("cpu")
 
