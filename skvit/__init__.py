@@ -33,8 +33,6 @@ _HOMES = {
     "ViTClassifier": "skvit._classifier",
     "load_image_folder": "skvit._images",
 }
-
-
 _SUBMODULES = "exceptions", "inspection", "nn"
 
 

@@ -20,9 +20,10 @@ from skvit._images import (
     check_images,
     check_patch_sequence,
     select_images,
+    to_array,
 )
 from skvit._options import Architecture, Augment, ImageOptions, Recipe
-from skvit._samples import Samples, check_weight, to_array
+from skvit._samples import Samples, check_weight
 from skvit._summary import attributes_table, summarize
 from skvit._utils._sklearn import (
     AttrsDict,

@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_consistent_length
 
 from skvit._base import BaseViT
-from skvit._samples import Run, Samples, Validation, check_weight, to_array
+from skvit._images import to_array
+from skvit._samples import Run, Samples, Validation, check_weight
 from skvit._scoring import make_score, probabilities
 from skvit._utils._sklearn import StrOptions, fit_context
 from skvit._utils._sklearn_callbacks import EpochReporter, with_callbacks

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from skvit._images import LazyImages, select_images
-from skvit._images._forms import is_tensor
-from skvit._images._numbers import tensor_to_array
+from skvit._images import LazyImages, select_images, to_array
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,6 @@ class Validation:
             )
         if self.X is None and self.sample_weight is not None:
             raise ValueError("`sample_weight_val` needs `X_val` and `y_val`.")
-
-
-def to_array(values):
-    """Return a tensor, on whatever device, as an array; leave all else as it is."""
-    return tensor_to_array(values) if is_tensor(values) else values
 
 
 def check_weight(sample_weight, n_samples):

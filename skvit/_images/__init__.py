@@ -11,7 +11,7 @@ from skvit._images._geometry import (
     resolve_stride,
 )
 from skvit._images._lazy import LazyImages, select_images
-from skvit._images._numbers import native_dtype
+from skvit._images._numbers import native_dtype, to_array
 from skvit._images._options import ReadOptions
 from skvit._images._patches import patchify, unpatchify
 from skvit._images._sequence import check_patch_sequence, check_patches
@@ -36,6 +36,7 @@ __all__ = [
     "resolve_patch_size",
     "resolve_stride",
     "select_images",
+    "to_array",
     "to_images",
     "unpatchify",
 ]

@@ -70,9 +70,12 @@ def item_to_array(item: Any, row: int) -> Any:
     ValueError
         If values of it are masked.
     """
-    if is_tensor(item):
-        return tensor_to_array(item)
-    return check_unmasked(item, f"row {row} of X")
+    return check_unmasked(to_array(item), f"row {row} of X")
+
+
+def to_array(values: Any) -> Any:
+    """Turn a tensor, on whatever device, into an array; leave all else as it is."""
+    return tensor_to_array(values) if is_tensor(values) else values
 
 
 def tensor_to_array(tensor: Any) -> np.ndarray:

@@ -119,12 +119,9 @@ class ImageData(torch.utils.data.Dataset):
     def _fits_on_device(self) -> bool:
         """Say whether the raw images leave room for training on the device."""
         free, _ = torch.cuda.mem_get_info(self.device)
-        size = (
-            self.images.dtype.itemsize
-            if self._is_kept
-            else self.normalize.dtype.itemsize
-        )
-        return size * math.prod(self.images.shape) < _RESIDENT_FRACTION * free
+        held = self.images.dtype if self._is_kept else self.normalize.dtype
+        size = held.itemsize * math.prod(self.images.shape)
+        return size < _RESIDENT_FRACTION * free
 
     @property
     def _is_kept(self) -> bool:

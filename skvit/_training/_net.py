@@ -343,21 +343,32 @@ class ViTNet(NeuralNet):
         self, images: Tensor, target: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Compute gradients, in as many parts as fit into memory; return the loss."""
+        compute = self._add_gradients_of_parts
+        return self._as_memory_allows(compute, images, target, weight)
+
+    def _as_memory_allows(
+        self, compute: Callable[..., Tensor], images: Tensor, *labels: Tensor | None
+    ) -> Tensor:
+        """Return what is computed of a batch, in smaller parts until they fit."""
         while True:
-            self._zero_grad_optimizer(set_to_none=True)
             try:
-                return self._add_gradients_of_parts(images, target, weight)
+                return compute(images, *labels)
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 self._at_once = halve(min(self._at_once, len(images)), error)
+
+    def _parts(self, images: Tensor) -> list[tuple[int, int]]:
+        """Return where the parts of a batch begin and end."""
+        starts = range(0, len(images), self._at_once)
+        return [(start, min(start + self._at_once, len(images))) for start in starts]
 
     def _add_gradients_of_parts(
         self, images: Tensor, target: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Add up the parts' gradients and losses, each by its share of the batch."""
+        self._zero_grad_optimizer(set_to_none=True)
         losses = []
         compute = partial(self._gradients, images, target, weight)
-        for start in range(0, len(images), self._at_once):
-            stop = min(start + self._at_once, len(images))
+        for start, stop in self._parts(images):
             for loss, gradients in self._map(compute, start, stop):
                 losses.append(loss)
                 add_gradients(self._parameters, gradients)
@@ -390,24 +401,16 @@ class ViTNet(NeuralNet):
     def validation_step(self, batch: tuple, **_: Any) -> dict[str, Tensor]:
         """Return loss and logits of a batch that is not trained on."""
         images, (target, weight) = batch
-        logits = self._infer_parts(images)
+        logits = self._as_memory_allows(self._infer_parts, images)
         self.valid_logits.append(logits)
         return {"loss": self.criterion_(logits, target, weight), "y_pred": logits}
 
     def _infer_parts(self, images: Tensor) -> Tensor:
-        """Return logits of a batch, of as many images at once as fit into memory."""
-        while True:
-            starts = range(0, len(images), self._at_once)
-            try:
-                return torch.cat([self._infer_shared(images, n) for n in starts])
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                self._at_once = halve(min(self._at_once, len(images)), error)
-
-    def _infer_shared(self, images: Tensor, start: int) -> Tensor:
-        """Return logits of as many images as are computed at once."""
-        stop = min(start + self._at_once, len(images))
-        parts = self.team.map(lambda rows: self.infer(images[rows]), start, stop)
-        return torch.cat(parts)
+        """Return logits of a batch, part by part."""
+        logits = []
+        for start, stop in self._parts(images):
+            logits += self.team.map(lambda rows: self.infer(images[rows]), start, stop)
+        return torch.cat(logits)
 
     def _rate_factor(self) -> float:
         """Return the coming update's rate as a fraction of the highest."""
